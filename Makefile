@@ -1,0 +1,40 @@
+# Two commands do everything: `make lab` opens the series, `make test` runs every check.
+# Both set up what is missing in .venv first, and do nothing twice.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: lab test lint unit notebooks-test notebooks setup clean help
+
+help:            ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
+
+lab: $(READY)    ## open the series in JupyterLab (ARGS=--no-browser is passed through)
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb $(ARGS)
+
+test: lint unit notebooks-test  ## every check: style, tests, all notebooks executed
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+unit: $(READY)
+	$(BIN)/pytest tests --doctest-modules mamlkit
+
+notebooks-test: $(READY)
+	$(BIN)/pytest --nbval --nbval-cell-timeout=600 notebooks
+
+notebooks: $(READY)  ## execute the notebooks and keep their new outputs (BOOKS=notebooks/03*.ipynb for some)
+	$(BIN)/python tools/execute_notebooks.py $(BOOKS)
+
+setup: $(READY)  ## only set up .venv
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 15) else f"mamlkit needs Python 3.11 to 3.14; {sys.executable} is {v[0]}.{v[1]}. Try: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lab,test]'
+	@touch $(READY)
+
+clean:           ## remove .venv and caches, keep data
+	rm -rf .venv .pytest_cache .ruff_cache

@@ -1,0 +1,38 @@
+"""mamlkit: learn meta-learning. The notebooks explain; this module computes."""
+
+from mamlkit.evaluation import Evaluation, evaluate
+from mamlkit.learners.adapt import adapt
+from mamlkit.learners.maml import MAML, FirstOrderMAML
+from mamlkit.models.networks import OmniglotNetwork, SineNetwork
+from mamlkit.tasks.batch import TaskBatch
+from mamlkit.tasks.characters import Characters, characters
+from mamlkit.tasks.fewshot import FewShot, accuracy
+from mamlkit.tasks.glyphs import glyphs
+from mamlkit.tasks.sinusoids import Sinusoids, Waves, sine
+from mamlkit.training.fit import Run, fit
+from mamlkit.training.step import MetaStep, meta_gradient
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MAML",
+    "Characters",
+    "Evaluation",
+    "FewShot",
+    "FirstOrderMAML",
+    "MetaStep",
+    "OmniglotNetwork",
+    "Run",
+    "SineNetwork",
+    "Sinusoids",
+    "TaskBatch",
+    "Waves",
+    "accuracy",
+    "adapt",
+    "characters",
+    "evaluate",
+    "fit",
+    "glyphs",
+    "meta_gradient",
+    "sine",
+]

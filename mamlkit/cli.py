@@ -1,0 +1,61 @@
+"""`mamlkit train RECIPE`: the long runs, outside a notebook."""
+
+import platform
+
+import click
+import torch
+
+import mamlkit
+from mamlkit import pretrained
+from mamlkit.recipes import RECIPES
+
+
+@click.group()
+@click.version_option(mamlkit.__version__)
+def main():
+    """Meta-learning experiments by name."""
+
+
+@main.command()
+@click.argument("recipe", type=click.Choice(sorted(RECIPES)))
+@click.option("--seed", default=0, show_default=True, help="Of weights and training tasks.")
+@click.option("--iterations", type=int, help="Fewer or more than the recipe says.")
+@click.option("--checkpoint", type=click.Path(file_okay=False), help="Save to and resume from it.")
+@click.option("--out", type=click.Path(file_okay=False), default="runs", show_default=True)
+def train(recipe, seed, iterations, checkpoint, out):
+    """Train RECIPE, test it, and write its parameters and card into a folder."""
+    try:
+        changes = {} if iterations is None else {"iterations": iterations}
+        run = RECIPES[recipe].train(seed=seed, checkpoint=checkpoint, **changes)
+        test = RECIPES[recipe].test(run.params)
+        pretrained.save(out, recipe, run.params, _card(recipe, seed, changes, run, test))
+    except (ValueError, OSError, FloatingPointError) as error:
+        raise click.ClickException(str(error)) from error
+    steps = range(len(test.mean))
+    click.echo("\n".join(f"after {s:2d} steps: {test.at(s)}" for s in steps))
+    click.echo(f"written to {out}/{recipe}.safetensors and .json")
+
+
+def _card(name, seed, changes, run, test):
+    recipe = RECIPES[name]
+    learner = recipe.learner()
+    longer = "".join(f" --{key} {value}" for key, value in changes.items())
+    return {
+        "recipe": name,
+        "source": recipe.source,
+        "command": f"mamlkit train {name} --seed {seed}{longer} --out mamlkit/pretrained",
+        "seed": seed,
+        "learner": repr(learner),
+        "tasks": repr(recipe.tasks()),
+        "training": {**recipe.training, **changes, "optimizer": "Adam, 1e-3"},
+        "training_seconds": round(run.seconds, 1),
+        "testing": {**recipe.testing, "seed": 1_000_000},
+        "results": {
+            "mean": [round(value, 4) for value in test.mean.tolist()],
+            "interval95": [round(value, 4) for value in test.interval.tolist()],
+        },
+        "data": "generated, no data set",
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
+        f"{next(iter(run.params.values())).device.type}",
+        "versions": {"mamlkit": mamlkit.__version__, "torch": torch.__version__},
+    }

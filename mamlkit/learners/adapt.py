@@ -1,0 +1,36 @@
+"""The inner loop: gradient descent on one task, as a pure function."""
+
+import torch
+from torch.func import grad
+from torch.utils._pytree import tree_map
+
+
+def adapt(params, loss, support, *, lr, steps, first_order=False):
+    """Take `steps` of gradient descent on one task's support set: θ' = θ - α ∇L(θ).
+
+    Finn et al. 2017, algorithm 1, line 6. Pure: θ stays as it is. Differentiable, so the outer
+    loop can see through it, unless `first_order`: then the gradient counts as a constant, and the
+    derivative of θ' by θ as one (section 5.2 of the paper).
+
+    params: θ, a dict (or any pytree) of tensors.
+    loss: a function `(params, x, y) -> scalar`.
+    support: `(x, y)` of one task; its tensors have no leading task dimension.
+    lr: the step size α, at least 0. steps: how many, at least 0.
+
+    For several tasks at once, map it: `vmap(lambda task: adapt(..., task.support, ...))(batch)`.
+
+    >>> loss = lambda params, x, y: 0.5 * ((params["a"] * x - y) ** 2).mean()
+    >>> support = torch.ones(4), 3 * torch.ones(4)
+    >>> adapt({"a": torch.zeros(())}, loss, support, lr=0.5, steps=1)
+    {'a': tensor(1.5000)}
+    """
+    if not lr >= 0:
+        raise ValueError(f"adapt: lr must be at least 0, got {lr}; use a small number such as 0.01")
+    if not steps >= 0:
+        raise ValueError(f"adapt: steps must be at least 0, got {steps}")
+    for _ in range(steps):
+        gradient = grad(loss)(params, *support)
+        if first_order:
+            gradient = tree_map(torch.Tensor.detach, gradient)
+        params = tree_map(lambda p, g: p - lr * g, params, gradient)
+    return params

@@ -1,0 +1,70 @@
+"""What every learner is: a module, a loss, and a way to adapt parameters to a support set."""
+
+from torch.func import functional_call
+from torch.nn.modules.batchnorm import _NormBase
+
+
+class Learner:
+    """A way to learn from a support set, around any `nn.Module` and any loss.
+
+    module: maps x `[points, ...]` to predictions `[points, ...]`. Its trainable parameters are
+        what is meta-learned; frozen ones and buffers stay as they are. It is never changed.
+    loss: `(prediction, target) -> scalar`, averaged over points, such as
+        `torch.nn.functional.mse_loss` or `cross_entropy`.
+
+    A subclass says in `trajectory` how parameters move; `adapt` and `outer_loss` follow from it.
+    """
+
+    def __init__(self, module, loss):
+        self.module = module
+        self.loss = loss
+        _refuse_running_statistics(self)
+        if not self.init():
+            raise ValueError(
+                f"{type(self).__name__}: the module has no trainable parameter, so there is "
+                "nothing to adapt; set requires_grad_(True) on some"
+            )
+
+    def init(self):
+        """The module's own trainable parameters, copied: where meta-training starts.
+
+        Returns a dict of tensors. Tied parameters appear once.
+        """
+        return {
+            name: parameter.detach().clone()
+            for name, parameter in self.module.named_parameters()
+            if parameter.requires_grad
+        }
+
+    def predict(self, adapted, x):
+        """The module's output for x `[points, ...]` with these parameters."""
+        return functional_call(self.module, adapted, (x,))
+
+    def task_loss(self, params, x, y):
+        """The loss of these parameters on one set of points: what the inner loop descends."""
+        return self.loss(self.predict(params, x), y)
+
+    def trajectory(self, params, support, steps):
+        """Yield the parameters after 0, 1, ... `steps` steps of adaptation, without gradients."""
+        raise NotImplementedError
+
+    def adapt(self, params, support):
+        """The parameters adapted to one task's support set `(x, y)`, differentiable."""
+        raise NotImplementedError
+
+    def outer_loss(self, params, task):
+        """The loss on the query set after adapting to the support set: one task's share of the
+        meta-objective (Finn et al. 2017, equation 1)."""
+        return self.task_loss(self.adapt(params, task.support), *task.query)
+
+
+def _refuse_running_statistics(learner):
+    for name, layer in learner.module.named_modules():
+        if isinstance(layer, _NormBase) and layer.track_running_stats:
+            kind = type(layer).__name__
+            raise ValueError(
+                f"{type(learner).__name__}: {kind} '{name}' keeps running statistics, which would "
+                "mix the tasks and leak from one to the next. Use "
+                f"{kind}({layer.num_features}, track_running_stats=False) for the statistics of "
+                "each batch, as the paper does, or nn.GroupNorm, which needs no batch"
+            )

@@ -1,0 +1,66 @@
+"""The two networks of Finn et al. 2017. Plain modules: nothing in them knows of meta-learning."""
+
+from itertools import pairwise
+
+from torch import nn
+
+from mamlkit import require
+
+
+class SineNetwork(nn.Sequential):
+    """The sinusoid network: two hidden layers of 40 units with ReLU (appendix A.1 of the paper).
+
+    inputs: 1, or 3 for the oracle, which also sees amplitude and phase.
+    hidden: units of each hidden layer.
+
+    Maps x `[points, inputs]` to y `[points, 1]`. Its initial weights come from torch's global
+    random state: call `torch.manual_seed` first.
+
+    >>> import torch
+    >>> SineNetwork()(torch.zeros(10, 1)).shape
+    torch.Size([10, 1])
+    """
+
+    def __init__(self, inputs=1, hidden=(40, 40)):
+        inputs = require.whole("SineNetwork", "inputs", inputs, least=1)
+        widths = [inputs, *(require.whole("SineNetwork", "hidden", h, least=1) for h in hidden)]
+        layers = []
+        for before, after in pairwise(widths):
+            layers += [nn.Linear(before, after), nn.ReLU()]
+        super().__init__(*layers, nn.Linear(widths[-1], 1))
+
+
+class OmniglotNetwork(nn.Sequential):
+    """The Omniglot network: four strided convolutions, each normalised by its batch.
+
+    Finn et al. 2017, section 5.2: 3x3 convolutions of stride 2 with 64 filters, batch
+    normalisation, ReLU; the mean over what space is left; a linear head. Batch normalisation uses
+    the statistics of the images it is given, always: it keeps no running ones, so it behaves the
+    same in training and testing, and predictions for a query set depend on the whole set.
+
+    ways: classes to tell apart. filters: of each convolution. channels: of the images.
+
+    Maps images `[images, channels, height, width]` to scores `[images, ways]`. The head starts
+    from zero, so an untrained network prefers no class.
+
+    >>> import torch
+    >>> OmniglotNetwork(ways=5)(torch.zeros(3, 1, 28, 28)).shape
+    torch.Size([3, 5])
+    """
+
+    def __init__(self, ways, *, filters=64, channels=1):
+        ways = require.whole("OmniglotNetwork", "ways", ways, least=1)
+        filters = require.whole("OmniglotNetwork", "filters", filters, least=1)
+        channels = require.whole("OmniglotNetwork", "channels", channels, least=1)
+        blocks = [
+            nn.Sequential(
+                nn.Conv2d(before, filters, kernel_size=3, stride=2, padding=1),
+                nn.BatchNorm2d(filters, track_running_stats=False),
+                nn.ReLU(),
+            )
+            for before in (channels, filters, filters, filters)
+        ]
+        head = nn.Linear(filters, ways)
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+        super().__init__(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)

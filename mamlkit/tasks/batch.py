@@ -1,0 +1,48 @@
+"""The shape in which tasks travel from a distribution to a learner."""
+
+from typing import NamedTuple
+
+from jaxtyping import Shaped
+from torch import Tensor
+
+
+class TaskBatch(NamedTuple):
+    """Support and query sets of several tasks; every tensor leads with the task.
+
+    A NamedTuple is a pytree, so `torch.func.vmap` maps over it as it is. One task, inside vmap or
+    from `batch.task(0)`, is a `TaskBatch` too, without the leading dimension.
+
+    support_x: `[tasks, ways * shots, ...]`, what the learner adapts on.
+    support_y: `[tasks, ways * shots, ...]`, its targets (real values, or labels 0 to ways - 1).
+    query_x, query_y: `[tasks, ways * queries, ...]`, what the adapted learner is judged on.
+
+    For regression `ways` is 1.
+
+    >>> import torch
+    >>> batch = TaskBatch(*(torch.zeros(25, 10, 1) for _ in range(4)))
+    >>> len(batch.support_x), batch.task(0).support_x.shape
+    (25, torch.Size([10, 1]))
+    """
+
+    support_x: Shaped[Tensor, "..."]
+    support_y: Shaped[Tensor, "..."]
+    query_x: Shaped[Tensor, "..."]
+    query_y: Shaped[Tensor, "..."]
+
+    @property
+    def support(self):
+        """`(support_x, support_y)`."""
+        return self.support_x, self.support_y
+
+    @property
+    def query(self):
+        """`(query_x, query_y)`."""
+        return self.query_x, self.query_y
+
+    def task(self, index):
+        """The task at `index`, without the leading dimension."""
+        return TaskBatch(*(tensor[index] for tensor in self))
+
+    def to(self, device):
+        """The same tasks on another device."""
+        return TaskBatch(*(tensor.to(device) for tensor in self))

@@ -1,0 +1,117 @@
+"""Sine waves to regress: the first experiment of Finn et al. 2017 (section 5.1)."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mamlkit import devices, require
+from mamlkit.tasks.batch import TaskBatch
+
+
+def sine(
+    x: Float[Tensor, "*points 1"], amplitude: float | Tensor, phase: float | Tensor
+) -> Float[Tensor, "*points 1"]:
+    """y = A sin(x - φ).
+
+    >>> float(sine(torch.tensor([[math.pi]]), amplitude=2.0, phase=math.pi / 2))
+    2.0
+    """
+    return amplitude * torch.sin(x - phase)
+
+
+class Waves(NamedTuple):
+    """Amplitude and phase of each task, `[tasks, 1, 1]` each."""
+
+    amplitude: Float[Tensor, "tasks 1 1"]
+    phase: Float[Tensor, "tasks 1 1"]
+
+
+class Sinusoids:
+    """The distribution of tasks y = A sin(x - φ), one wave a task.
+
+    Finn et al. 2017, section 5.1: A uniform in [0.1, 5], φ in [0, π], x in [-5, 5], no noise.
+
+    amplitude, phase, x: `(low, high)`, sampled uniformly (units: of y, radians, radians).
+    noise: standard deviation of Gaussian noise on the support targets; the query stays clean.
+    reveal: append the wave's amplitude and phase to every x, so x has three columns: what the
+        paper's oracle sees.
+    device: where tasks are drawn; "auto" is CUDA, then MPS, then the CPU.
+
+    Raises ValueError or TypeError, naming the bound, for a range that is not one.
+
+    >>> tasks = Sinusoids(device="cpu").sample(25, shots=5, queries=10)
+    >>> tasks.support_x.shape, tasks.query_y.shape
+    (torch.Size([25, 5, 1]), torch.Size([25, 10, 1]))
+    """
+
+    def __init__(
+        self,
+        *,
+        amplitude=(0.1, 5.0),
+        phase=(0.0, math.pi),
+        x=(-5.0, 5.0),
+        noise=0.0,
+        reveal=False,
+        device="auto",
+    ):
+        self.amplitude = require.interval("Sinusoids", "amplitude", amplitude)
+        self.phase = require.interval("Sinusoids", "phase", phase)
+        self.x = require.interval("Sinusoids", "x", x)
+        self.noise = require.number("Sinusoids", "noise", noise, least=0)
+        self.reveal = bool(reveal)
+        self.device = devices.resolve(device)
+
+    def __repr__(self):
+        return (
+            f"Sinusoids(amplitude={self.amplitude}, phase={self.phase}, x={self.x}, "
+            f"noise={self.noise}, reveal={self.reveal})"
+        )
+
+    def to(self, device):
+        """The same distribution, drawing on another device."""
+        return Sinusoids(
+            amplitude=self.amplitude,
+            phase=self.phase,
+            x=self.x,
+            noise=self.noise,
+            reveal=self.reveal,
+            device=device,
+        )
+
+    def waves(self, tasks, *, generator=None) -> Waves:
+        """Draw the amplitude and phase of `tasks` waves."""
+        tasks = require.whole("Sinusoids", "tasks", tasks, least=1)
+        draw = torch.rand(2, tasks, 1, 1, generator=generator, device=self.device)
+        return Waves(_within(self.amplitude, draw[0]), _within(self.phase, draw[1]))
+
+    def sample(self, tasks, shots, queries, *, generator=None) -> TaskBatch:
+        """Draw `tasks` waves, each with `shots` support and `queries` query points.
+
+        Returns a TaskBatch of x `[tasks, points, 1]` (`[tasks, points, 3]` if `reveal`) and
+        y `[tasks, points, 1]`. `generator`: a `torch.Generator` on this device; without one,
+        torch's global one.
+        """
+        return self.points(self.waves(tasks, generator=generator), shots, queries, generator)
+
+    def points(self, waves, shots, queries, generator=None) -> TaskBatch:
+        """Draw support and query points on given waves."""
+        shots = require.whole("Sinusoids", "shots", shots, least=1)
+        queries = require.whole("Sinusoids", "queries", queries, least=1)
+        shape = (len(waves.amplitude), shots + queries, 1)
+        x = _within(self.x, torch.rand(shape, generator=generator, device=self.device))
+        y = sine(x, *waves)
+        if self.noise:
+            noise = torch.randn(shape, generator=generator, device=self.device)
+            noise[:, shots:] = 0
+            y = y + self.noise * noise
+        if self.reveal:
+            x = torch.cat([x, *(wave.expand(shape) for wave in waves)], dim=-1)
+        return TaskBatch(x[:, :shots], y[:, :shots], x[:, shots:], y[:, shots:])
+
+
+def _within(interval, unit):
+    low, high = interval
+    return low + (high - low) * unit

@@ -1,0 +1,217 @@
+"""Meta-training: the outer loop of algorithm 1 from start to end, with progress and resumption."""
+
+import time
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from mamlkit import devices, require
+from mamlkit.training import checkpoint as checkpoints
+from mamlkit.training.step import MetaStep
+
+ADAM = partial(torch.optim.Adam, lr=1e-3, fused=True)  # the paper's, in both experiments
+WORTH_COMPILING = 5_000  # iterations from which "auto" compiles
+
+
+@dataclass
+class Run:
+    """What `fit` returns.
+
+    params: the meta-trained parameters, a dict of tensors without gradients.
+    history: `{"loss": [iterations]}`, the mean query loss after adaptation, on the CPU.
+    seconds: of training, compilation and all earlier parts of a resumed run included.
+    """
+
+    params: dict[str, Tensor]
+    history: dict[str, Tensor] = field(repr=False)
+    seconds: float = 0.0
+
+    @property
+    def iterations(self):
+        """How many times the parameters were updated."""
+        return len(self.history["loss"])
+
+
+def fit(
+    learner,
+    distribution,
+    *,
+    iterations,
+    shots,
+    queries,
+    tasks_per_batch=25,
+    optimizer=ADAM,
+    schedule=None,
+    params=None,
+    seed=0,
+    device="auto",
+    compile="auto",
+    checkpoint=None,
+    checkpoint_every=1_000,
+    progress=True,
+) -> Run:
+    """Meta-train a learner on a distribution of tasks (Finn et al. 2017, algorithm 1).
+
+    learner: a `Learner`, such as `MAML(module, loss, lr=0.01)`; its module moves to `device`.
+    distribution: has `.sample(tasks, shots, queries, generator=...)` and `.to(device)`.
+    iterations: updates of the meta-parameters in all, those of a resumed run included.
+    shots, queries: support and query examples of a task (of each class, in classification).
+    tasks_per_batch: tasks in each update.
+    optimizer: a function from a list of tensors to a `torch.optim` optimiser; Adam at 1e-3.
+    schedule: None, "cosine" (to 0 over all iterations), or a function from the optimiser to a
+        `torch.optim.lr_scheduler`.
+    params: where to start, a dict of tensors; the module's own parameters by default.
+    seed: of the tasks drawn (and of dropout). device: "auto" is CUDA, then MPS, then the CPU.
+    compile: True, False, or "auto", which compiles a run of 5,000 iterations or more. Where
+        compilation fails, the run goes on eagerly and says so.
+    checkpoint: a folder to save to every `checkpoint_every` iterations and to resume from. A run
+        resumed there ends as if it had never stopped.
+    progress: show a bar with loss, rate and time left.
+
+    Returns a `Run`. Raises ValueError or TypeError for settings out of bounds, before any work;
+    FloatingPointError when the loss stops being finite.
+
+    >>> from mamlkit import MAML, SineNetwork, Sinusoids
+    >>> maml = MAML(SineNetwork(), torch.nn.functional.mse_loss, lr=0.01)
+    >>> run = fit(maml, Sinusoids(), iterations=3, shots=5, queries=5, progress=False)
+    >>> run.iterations
+    3
+    """
+    iterations = require.whole("fit", "iterations", iterations, least=1)
+    checkpoint_every = require.whole("fit", "checkpoint_every", checkpoint_every, least=1)
+    require.whole("fit", "tasks_per_batch", tasks_per_batch, least=1)
+    require.choice("fit", "compile", compile, (True, False, "auto"))
+    device = devices.resolve(device)
+    generator = devices.generator(seed, device)
+    distribution = distribution.to(device)
+    try:
+        learner.module.to(device)
+    except NotImplementedError as error:
+        raise ValueError(f"fit: the model cannot move to {device}: {error}") from None
+    start = {k: v.to(device) for k, v in (params or learner.init()).items()}
+    if schedule == "cosine":
+        schedule = partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=iterations)
+    compile = iterations >= WORTH_COMPILING if compile == "auto" else compile
+    step = MetaStep(learner, start, optimizer, schedule, compile)
+    draw = partial(distribution.sample, tasks_per_batch, shots, queries, generator=generator)
+
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        _try(draw, learner)
+        generator.manual_seed(seed)
+        torch.manual_seed(seed)
+        losses = torch.zeros(iterations, device=device)
+        done, seconds = 0, 0.0
+        if checkpoint:
+            settings = (tasks_per_batch, shots, queries, seed)
+            recipe = _recipe(learner, distribution, start, optimizer, schedule, settings)
+            checkpoints.claim(checkpoint, recipe)
+            done, seconds = _resume(checkpoint, step, generator, losses)
+        begun = time.perf_counter() - seconds
+        bar = tqdm(
+            total=iterations,
+            initial=done,
+            desc="meta-training",
+            disable=not progress,
+            mininterval=1.0,
+            ncols=88,
+        )
+        with bar:
+            while done < iterations:
+                losses[done] = step(draw())
+                done += 1
+                if bar.update() or done == iterations:
+                    bar.set_postfix(loss=f"{_finite(losses, done):.3f}", refresh=False)
+                if checkpoint and (done % checkpoint_every == 0 or done == iterations):
+                    _finite(losses, done)
+                    seconds = time.perf_counter() - begun
+                    _save(checkpoint, step, generator, losses[:done], seconds)
+    seconds = time.perf_counter() - begun
+    return Run(step.params, {"loss": losses.cpu()}, seconds)
+
+
+def _try(draw, learner):
+    """Draw one batch and look at it and at its predictions, before the work begins."""
+    batch = draw()
+    for name, tensor in batch._asdict().items():
+        require.finite("fit", name, tensor, hint="a single NaN would spoil all parameters")
+    devices.same("fit", the_tasks=batch.support_x.device, the_model=_device(learner))
+
+
+def _device(learner):
+    return next(learner.module.parameters()).device
+
+
+def _finite(losses, done):
+    """The last loss, after checking that all so far are finite."""
+    bad = (~torch.isfinite(losses[:done])).nonzero()
+    if len(bad):
+        raise FloatingPointError(
+            f"fit: the loss was {losses[bad[0]].item()} at iteration {bad[0].item() + 1}; try a "
+            "smaller step size in the learner or in the optimiser, or look for extreme values in "
+            "the tasks"
+        )
+    return losses[done - 1].item()
+
+
+def _recipe(learner, distribution, start, optimizer, schedule, settings):
+    """What must be equal for one run to go on where another stopped."""
+    names = ("tasks_per_batch", "shots", "queries", "seed")
+    return {
+        "learner": repr(learner),
+        "distribution": repr(distribution),
+        "parameters": {name: [str(p.dtype), *p.shape] for name, p in start.items()},
+        "optimizer": _describe(optimizer),
+        "schedule": _describe(schedule),
+        **dict(zip(names, settings, strict=True)),
+    }
+
+
+def _describe(function):
+    if isinstance(function, partial):
+        keywords = ", ".join(f"{k}={v}" for k, v in sorted(function.keywords.items()))
+        return f"{_describe(function.func)}({keywords})"
+    return getattr(function, "__qualname__", repr(function))
+
+
+def _save(folder, step, generator, losses, seconds):
+    tensors, optimizer = checkpoints.optimizer_state(step.optimizer)
+    facts = {
+        "iteration": len(losses),
+        "seconds": seconds,
+        "optimizer": optimizer,
+        "schedule": step.schedule.state_dict() if step.schedule else None,
+        "torch": torch.__version__,
+    }
+    tensors = {
+        "params": step.params,
+        "optimizer": tensors,
+        "random": checkpoints.random_states(generator),
+        "history": {"loss": losses},
+    }
+    checkpoints.write(folder, checkpoints.Checkpoint(tensors, facts))
+
+
+def _resume(folder, step, generator, losses):
+    """Bring everything to where the folder's newest checkpoint stands; (iteration, seconds)."""
+    found = checkpoints.newest(folder)
+    if found is None:
+        return 0, 0.0
+    tensors, facts = found
+    done = facts["iteration"]
+    if done > len(losses):
+        raise ValueError(
+            f"fit: {folder} holds {done} iterations, more than the {len(losses)} asked for; ask "
+            f"for at least {done}, or use another folder"
+        )
+    with torch.no_grad():
+        for name, leaf in step.leaves.items():
+            leaf.copy_(tensors["params"][name])
+    checkpoints.restore_optimizer(step.optimizer, tensors.get("optimizer", {}), facts["optimizer"])
+    if step.schedule:
+        step.schedule.load_state_dict(facts["schedule"])
+    checkpoints.restore_random_states(generator, tensors["random"])
+    losses[:done] = tensors["history"]["loss"]
+    return done, facts["seconds"]
