@@ -12,9 +12,9 @@ from mamlkit.tasks.batch import TaskBatch
 
 
 def sine(
-    x: Float[Tensor, "*points 1"], amplitude: float | Tensor, phase: float | Tensor
-) -> Float[Tensor, "*points 1"]:
-    """y = A sin(x - φ).
+    x: Float[Tensor, "..."], amplitude: float | Tensor, phase: float | Tensor
+) -> Float[Tensor, "..."]:
+    """y = A sin(x - φ), broadcast over points and waves.
 
     >>> float(sine(torch.tensor([[math.pi]]), amplitude=2.0, phase=math.pi / 2))
     2.0
