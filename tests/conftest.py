@@ -8,7 +8,7 @@ HOOK = install_import_hook("mamlkit", "beartype.beartype")
 
 import torch  # noqa: E402
 
-from mamlkit import MAML, Sinusoids, SineNetwork, characters, glyphs  # noqa: E402
+from mamlkit import MAML, SineNetwork, Sinusoids, characters, glyphs  # noqa: E402
 
 
 @pytest.fixture(scope="session")

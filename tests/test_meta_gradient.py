@@ -47,7 +47,9 @@ def test_relu_networks_have_a_second_order_term(sines):
     batch = double(sines.sample(5, 10, 10))
     gap = {}
     for lr in (1e-1, 1e-3, 1e-5):
-        full, _ = meta_gradient(MAML(net, mse_loss, lr=lr), MAML(net, mse_loss, lr=lr).init(), batch)
+        full, _ = meta_gradient(
+            MAML(net, mse_loss, lr=lr), MAML(net, mse_loss, lr=lr).init(), batch
+        )
         first = FirstOrderMAML(net, mse_loss, lr=lr)
         gap[lr] = distance(full, meta_gradient(first, first.init(), batch)[0])
     assert gap[1e-1] > 0.05
@@ -105,7 +107,7 @@ def test_vmap_equals_a_loop_over_tasks(steps, alphabet):
     """Bar: below 1e-10 in float64, values and gradients, batch normalisation included."""
     torch.manual_seed(0)
     network = OmniglotNetwork(5, filters=8).double()
-    torch.nn.init.normal_(network[-1].weight)
+    torch.nn.init.normal_(network.head.weight)
     learner = MAML(network, cross_entropy, lr=0.5, steps=steps)
     batch = double(FewShot(alphabet, 5, device="cpu").sample(3, 2, 3))
     gradient, loss = meta_gradient(learner, learner.init(), batch)

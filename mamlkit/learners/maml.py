@@ -36,8 +36,9 @@ class MAML(Learner):
 
     def __repr__(self):
         loss = getattr(self.loss, "__name__", type(self.loss).__name__)
+        module = " ".join(repr(self.module).split())
         kind = type(self).__name__
-        return f"{kind}({self.module}, loss={loss}, lr={self.lr}, steps={self.steps})"
+        return f"{kind}(loss={loss}, lr={self.lr}, steps={self.steps}, module={module})"
 
     def adapt(self, params, support):
         """θ' after `self.steps` steps on one task's support set `(x, y)`, differentiable."""

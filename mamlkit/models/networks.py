@@ -2,12 +2,13 @@
 
 from itertools import pairwise
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from mamlkit import require
 
 
-class SineNetwork(nn.Sequential):
+class SineNetwork(nn.Module):
     """The sinusoid network: two hidden layers of 40 units with ReLU (appendix A.1 of the paper).
 
     inputs: 1, or 3 for the oracle, which also sees amplitude and phase.
@@ -27,10 +28,16 @@ class SineNetwork(nn.Sequential):
         layers = []
         for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), nn.ReLU()]
-        super().__init__(*layers, nn.Linear(widths[-1], 1))
+        super().__init__()
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Linear(widths[-1], 1)
+
+    def forward(self, x: Float[Tensor, "points inputs"]) -> Float[Tensor, "points 1"]:
+        """y for x."""
+        return self.head(self.body(x))
 
 
-class OmniglotNetwork(nn.Sequential):
+class OmniglotNetwork(nn.Module):
     """The Omniglot network: four strided convolutions, each normalised by its batch.
 
     Finn et al. 2017, section 5.2: 3x3 convolutions of stride 2 with 64 filters, batch
@@ -60,7 +67,14 @@ class OmniglotNetwork(nn.Sequential):
             )
             for before in (channels, filters, filters, filters)
         ]
-        head = nn.Linear(filters, ways)
-        nn.init.zeros_(head.weight)
-        nn.init.zeros_(head.bias)
-        super().__init__(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
+        super().__init__()
+        self.body = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head = nn.Linear(filters, ways)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(
+        self, x: Float[Tensor, "images channels height width"]
+    ) -> Float[Tensor, "images ways"]:
+        """Scores of the images."""
+        return self.head(self.body(x))

@@ -26,7 +26,7 @@ def load(name, *, device="auto"):
 
     >>> learner, params = load("sinusoid-maml", device="cpu")
     >>> sorted(params)[0], learner.lr
-    ('0.bias', 0.01)
+    ('body.0.bias', 0.01)
     """
     require.choice("pretrained.load", "name", name, names())
     device = devices.resolve(device)

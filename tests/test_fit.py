@@ -1,0 +1,181 @@
+"""Meta-training: it learns, it repeats itself to the bit, it resumes, it compiles to the same."""
+
+import json
+import os
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+import torch
+from torch.nn.functional import mse_loss
+
+from mamlkit import MAML, SineNetwork, evaluate, fit
+from mamlkit.training import checkpoint as checkpoints
+
+SETTINGS = {"shots": 5, "queries": 5, "tasks_per_batch": 4, "progress": False, "device": "cpu"}
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_it_learns_to_adapt(maml, sines):
+    run = fit(maml, sines, iterations=600, **{**SETTINGS, "tasks_per_batch": 25})
+    test = {"shots": 5, "queries": 20, "tasks": 200, "steps": 1}
+    trained, start = (evaluate(maml, p, sines, **test) for p in (run.params, maml.init()))
+    assert trained.mean[1] < 0.8 * start.mean[1]
+    assert trained.mean[1] < 0.8 * trained.mean[0]
+    assert run.iterations == 600 and run.history["loss"][-100:].mean() < run.history["loss"][0]
+
+
+def test_the_same_seed_gives_the_same_bits(maml, sines):
+    one, two = (fit(maml, sines, iterations=20, seed=3, **SETTINGS) for _ in range(2))
+    other = fit(maml, sines, iterations=20, seed=4, **SETTINGS)
+    assert equal(one.params, two.params) and not equal(one.params, other.params)
+
+
+def test_training_leaves_the_global_random_state_alone(maml, sines):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    fit(maml, sines, iterations=2, **SETTINGS)
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        partial(torch.optim.Adam, lr=1e-3, fused=True),
+        partial(torch.optim.AdamW, lr=1e-3, amsgrad=True),
+        partial(torch.optim.SGD, lr=1e-2, momentum=0.9),
+        partial(torch.optim.SGD, lr=1e-2),
+    ],
+    ids=["Adam", "AdamW", "momentum", "SGD"],
+)
+@pytest.mark.parametrize("schedule", [None, partial(torch.optim.lr_scheduler.StepLR, step_size=7)])
+def test_resuming_equals_never_stopping(optimizer, schedule, sines, tmp_path):
+    """train(2n) equals train(n) + resume(n) to the bit; dropout draws go on where they were."""
+    torch.manual_seed(0)
+    network = SineNetwork()
+    network.body.append(torch.nn.Dropout(0.2))
+    maml = MAML(network, mse_loss, lr=0.01)
+    settings = {**SETTINGS, "optimizer": optimizer, "schedule": schedule, "seed": 2}
+    straight = fit(maml, sines, iterations=20, **settings)
+    fit(maml, sines, iterations=10, checkpoint=tmp_path, **settings)
+    resumed = fit(maml, sines, iterations=20, checkpoint=tmp_path, **settings)
+    assert equal(straight.params, resumed.params)
+    assert torch.equal(straight.history["loss"], resumed.history["loss"])
+
+
+def test_a_stopped_run_goes_on(maml, sines, tmp_path):
+    """Stopped by an error in the middle, the next call starts from the last checkpoint."""
+
+    class Breaks:
+        device, left = sines.device, 8
+        to = lambda self, device: self
+        __repr__ = lambda self: repr(sines)
+
+        def sample(self, *args, **kwargs):
+            self.left -= 1
+            if self.left < 0:
+                raise KeyboardInterrupt
+            return sines.sample(*args, **kwargs)
+
+    settings = {**SETTINGS, "checkpoint_every": 3}
+    with pytest.raises(KeyboardInterrupt):
+        fit(maml, Breaks(), iterations=12, checkpoint=tmp_path, **settings)
+    assert checkpoints.newest(tmp_path).facts["iteration"] == 6
+    resumed = fit(maml, sines, iterations=12, checkpoint=tmp_path, **settings)
+    assert equal(resumed.params, fit(maml, sines, iterations=12, **settings).params)
+
+
+def test_another_recipe_is_refused(maml, sines, tmp_path):
+    fit(maml, sines, iterations=2, checkpoint=tmp_path, **SETTINGS)
+    with pytest.raises(ValueError, match=r"seed = 0, this one has 1.*another folder"):
+        fit(maml, sines, iterations=4, checkpoint=tmp_path, seed=1, **SETTINGS)
+    with pytest.raises(ValueError, match=r"lr=0.01.*this one has.*lr=0.02"):
+        other = MAML(maml.module, mse_loss, lr=0.02)
+        fit(other, sines, iterations=4, checkpoint=tmp_path, **SETTINGS)
+    with pytest.raises(ValueError, match="holds 2 iterations, more than the 1"):
+        fit(maml, sines, iterations=1, checkpoint=tmp_path, **SETTINGS)
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(maml, sines, tmp_path):
+    settings = {**SETTINGS, "checkpoint_every": 4}
+    whole = fit(maml, sines, iterations=8, checkpoint=tmp_path, **settings)
+    newest = tmp_path / "iteration-000000008.safetensors"
+    newest.write_bytes(newest.read_bytes()[:200])
+    assert checkpoints.newest(tmp_path).facts["iteration"] == 4
+    assert equal(
+        fit(maml, sines, iterations=8, checkpoint=tmp_path, **settings).params, whole.params
+    )
+    for path in tmp_path.glob("*.safetensors"):
+        path.write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="damaged and there is no older one; delete the folder"):
+        fit(maml, sines, iterations=8, checkpoint=tmp_path, **settings)
+
+
+def test_a_checkpoint_is_written_whole_or_not_at_all(maml, sines, tmp_path, monkeypatch):
+    fit(maml, sines, iterations=2, checkpoint=tmp_path, **SETTINGS)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        fit(maml, sines, iterations=4, checkpoint=tmp_path, **SETTINGS)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_recipe_is_readable(maml, sines, tmp_path):
+    fit(maml, sines, iterations=1, checkpoint=tmp_path, **SETTINGS)
+    recipe = json.loads((tmp_path / "recipe.json").read_text())
+    assert recipe["seed"] == 0 and "Adam" in recipe["optimizer"]
+
+
+def test_divergence_stops_with_its_iteration(sines):
+    torch.manual_seed(0)
+    wild = MAML(SineNetwork(), mse_loss, lr=1e6, steps=5)
+    with pytest.raises(FloatingPointError, match=r"iteration 1; try a smaller step size"):
+        fit(wild, sines, iterations=5, **SETTINGS)
+
+
+COMPILED = """
+import torch
+from mamlkit import MAML, SineNetwork, Sinusoids, fit
+torch.manual_seed(0)
+maml = MAML(SineNetwork(), torch.nn.functional.mse_loss, lr=0.01)
+runs = [fit(maml, Sinusoids(device="cpu"), iterations=30, shots=5, queries=5, device="cpu",
+            compile=mode, progress=False) for mode in (True, False)]
+torch.testing.assert_close(runs[0].params, runs[1].params, rtol=1e-4, atol=1e-5)
+"""
+
+
+def test_compiled_equals_eager():
+    """In a process of its own: compiled code carries no run-time shape checks."""
+    command = [sys.executable, "-W", "error::UserWarning:mamlkit", "-c", COMPILED]
+    subprocess.run(command, check=True, timeout=300)
+
+
+def test_no_compiler_means_eager_and_a_word(maml, sines, monkeypatch):
+    def refuse(*_, **__):
+        def call(*_):
+            raise RuntimeError("no C++ compiler found")
+
+        return call
+
+    eager = fit(maml, sines, iterations=3, **SETTINGS)
+    monkeypatch.setattr(torch, "compile", refuse)
+    with pytest.warns(UserWarning, match="running eagerly.*no C\\+\\+ compiler found"):
+        run = fit(maml, sines, iterations=3, compile=True, **SETTINGS)
+    assert equal(run.params, eager.params)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device; none found")
+def test_on_a_gpu(maml, sines):
+    run = fit(maml, sines, iterations=50, **{**SETTINGS, "device": "cuda"})
+    assert next(iter(run.params.values())).is_cuda
+    evaluate(maml, run.params, sines.to("cuda"), shots=5, queries=5, tasks=10, steps=1)
