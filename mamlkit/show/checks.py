@@ -19,3 +19,22 @@ def check(claim, value, *, between):
     if math.isnan(value) or not low <= value <= high:
         raise AssertionError(f"{claim}: {value:.4g} is not between {low:g} and {high:g}")
     print(f"✓ {claim}: between {low:g} and {high:g}")
+
+
+def exercise(task, answer, *, expected, tolerance):
+    """Say whether the reader's answer to an exercise is right; `None` means not tried yet.
+
+    Raises AssertionError for a wrong answer, with how far off it is.
+
+    >>> exercise("the query MSE of the mean wave", None, expected=2.9, tolerance=0.1)
+    ○ the query MSE of the mean wave: yours to find
+    >>> exercise("the query MSE of the mean wave", 2.95, expected=2.9, tolerance=0.1)
+    ✓ the query MSE of the mean wave: right
+    """
+    if answer is None:
+        print(f"○ {task}: yours to find")
+        return
+    away = abs(float(answer) - expected)
+    if not away <= tolerance:
+        raise AssertionError(f"{task}: {float(answer):.4g} is {away:.2g} off; try again")
+    print(f"✓ {task}: right")

@@ -1,6 +1,5 @@
 """The K-shot explorer: trained networks under sliders (notebook 04)."""
 
-import io
 import math
 
 import ipywidgets as widgets
@@ -8,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 
 from mamlkit import devices, require
-from mamlkit.show import plots
+from mamlkit.show import plots, still
 from mamlkit.tasks.sinusoids import Sinusoids, Waves, sine
 
 GRID = 200  # points on which fits are drawn and errors measured
@@ -148,13 +147,8 @@ class KShotExplorer:
             self._curves[name].set_ydata(self.errors[name])
         self._support.set_offsets(torch.cat([self.support_x, self.support_y], 1).numpy())
         self._now.set_xdata([self.steps.value] * 2)
-        buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="png", dpi=100)
-        self.picture.value = buffer.getvalue()
+        self.picture.value = still.render(self.figure)
         self.sentence.value = self.summary()
 
     def _repr_mimebundle_(self, **_):
-        """The live widget, and a still picture for where there is no kernel."""
-        bundle = self.box._repr_mimebundle_()
-        bundle, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return {**bundle, "image/png": self.picture.value, "text/plain": self.summary()}, metadata
+        return still.bundle(self)

@@ -1,0 +1,199 @@
+"""Bad input: each error names the value, the bound and the remedy, before any work is lost."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import mse_loss
+
+from mamlkit import (
+    MAML,
+    FewShot,
+    SineNetwork,
+    Sinusoids,
+    TaskBatch,
+    adapt,
+    characters,
+    evaluate,
+    fit,
+    glyphs,
+)
+from mamlkit import pretrained as shipped
+from mamlkit.devices import generator, resolve
+from mamlkit.show.explorer import KShotExplorer
+
+IMAGES = torch.rand(6, 20, 1, 8, 8)
+TRAINING = {"iterations": 3, "shots": 5, "queries": 5, "progress": False, "device": "cpu"}
+TESTING = {"shots": 5, "queries": 5, "tasks": 4}
+
+
+def maml(**changes):
+    return MAML(**{"module": SineNetwork(), "loss": mse_loss, "lr": 0.01, **changes})
+
+
+def train(**changes):
+    return fit(maml(), Sinusoids(device="cpu"), **{**TRAINING, **changes})
+
+
+def test_learner(**changes):
+    learner = maml()
+    return evaluate(learner, learner.init(), Sinusoids(device="cpu"), **{**TESTING, **changes})
+
+
+class NaNTargets:
+    device = torch.device("cpu")
+
+    def to(self, device):
+        return self
+
+    def sample(self, tasks, shots, queries, *, generator=None):
+        batch = Sinusoids(device="cpu").sample(tasks, shots, queries)
+        return TaskBatch(batch.support_x, batch.support_y * float("nan"), *batch.query)
+
+
+def on_meta():
+    learner = MAML(SineNetwork().to("meta"), mse_loss, lr=0.01)
+    return fit(learner, Sinusoids(device="cpu"), **TRAINING)
+
+
+def parameters_elsewhere():
+    learner = maml()
+    params = {name: value.to("meta") for name, value in learner.init().items()}
+    return evaluate(learner, params, Sinusoids(device="cpu"), **TESTING)
+
+
+BAD = {
+    "more ways than classes": (
+        lambda: FewShot(IMAGES, ways=7),
+        "FewShot: 7 ways need 7 classes; these images have 6",
+    ),
+    "more examples than a class has": (
+        lambda: FewShot(IMAGES, ways=5, device="cpu").sample(1, 20, 15),
+        "FewShot: 20 shots + 15 queries need 35 examples of a class; these classes have 20",
+    ),
+    "images without a channel": (
+        lambda: FewShot(IMAGES[:, :, 0], ways=5),
+        "must be a tensor [classes, examples, channels, height, width], got (6, 20, 8, 8); "
+        "for grey images add",
+    ),
+    "NaN pixels": (
+        lambda: FewShot(IMAGES * float("nan"), ways=5),
+        "images holds 7680 values that are not finite, of 7680; clean them",
+    ),
+    "rotations of images that are not square": (
+        lambda: FewShot(IMAGES[..., :5], ways=5, rotations=True),
+        "rotations need square images, these are 8 by 5; pad them, or pass rotations=False",
+    ),
+    "no shots": (
+        lambda: FewShot(IMAGES, ways=5, device="cpu").sample(1, 0, 5),
+        "shots must be at least 1, got 0",
+    ),
+    "no queries": (
+        lambda: Sinusoids(device="cpu").sample(1, 5, 0),
+        "queries must be at least 1, got 0",
+    ),
+    "half a task": (
+        lambda: Sinusoids(device="cpu").sample(0.5, 5, 5),
+        "tasks must be a whole number, got 0.5",
+    ),
+    "a range upside down": (
+        lambda: Sinusoids(amplitude=(5, 1)),
+        "upper end of amplitude must be at least 5.0, got 1",
+    ),
+    "a range that is none": (
+        lambda: Sinusoids(phase=3),
+        "phase must be a pair (low, high), got 3",
+    ),
+    "negative noise": (
+        lambda: Sinusoids(noise=-1),
+        "noise must be at least 0, got -1",
+    ),
+    "a negative step size": (
+        lambda: maml(lr=-0.01),
+        "MAML: lr must be at least 0, got -0.01; use a small positive number such as 0.01",
+    ),
+    "a negative step size in adapt": (
+        lambda: adapt({}, None, (), lr=-1, steps=1),
+        "adapt: lr must be at least 0, got -1",
+    ),
+    "a step size that is no numbe": (
+        lambda: maml(lr="0.01"),
+        "lr must be a number, got '0.01'",
+    ),
+    "a step size that is not finite": (
+        lambda: maml(lr=float("nan")),
+        "lr must be finite, got nan",
+    ),
+    "negative steps": (
+        lambda: maml(steps=-1),
+        "steps must be at least 0, got -1",
+    ),
+    "running statistics": (
+        lambda: maml(module=nn.Sequential(nn.Linear(1, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))),
+        "BatchNorm1d '1' keeps running statistics...track_running_stats=False...nn.GroupNorm",
+    ),
+    "running statistics of images": (
+        lambda: maml(module=nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))),
+        "BatchNorm2d '1' keeps running statistics...BatchNorm2d(4, track_running_stats=False)",
+    ),
+    "nothing to learn": (
+        lambda: maml(module=nn.ReLU()),
+        "no trainable parameter, so there is nothing to adapt",
+    ),
+    "no iterations": (
+        lambda: train(iterations=0),
+        "fit: iterations must be at least 1, got 0",
+    ),
+    "a compile mode that is none": (
+        lambda: train(compile="max"),
+        "compile must be one of True, False, 'auto'; got 'max'",
+    ),
+    "a device that is none": (
+        lambda: train(device="gpu"),
+        "device 'gpu' is unknown; use 'auto', 'cpu', 'cuda'",
+    ),
+    "a device by number of the wrong kind": (lambda: resolve("cuda:x"), "'cuda:x' is unknown"),
+    "a negative seed": (lambda: train(seed=-1), "seed must be at least 0, got -1"),
+    "a seed too large": (lambda: generator(2**70), "seed must be at most"),
+    "NaN targets in training": (
+        lambda: fit(maml(), NaNTargets(), **TRAINING),
+        "fit: support_y holds 125 values that are not finite, of 125; a single NaN would spoil",
+    ),
+    "NaN targets in testing": (
+        lambda: evaluate(maml(), maml().init(), NaNTargets(), **TESTING),
+        "evaluate: support_y holds 20 values that are not finite",
+    ),
+    "a model that cannot move": (on_meta, "fit: the model cannot move to cpu"),
+    "parameters on another device": (
+        parameters_elsewhere,
+        "evaluate: everything must be on one device, found the tasks on cpu, the parameters on "
+        "meta; move one with .to(device)",
+    ),
+    "one task": (
+        lambda: test_learner(tasks=1),
+        "tasks must be at least 2, got 1; an interval needs several",
+    ),
+    "an unknown split": (
+        lambda: characters("test"),
+        "split must be one of 'background', 'evaluation'; got 'test'",
+    ),
+    "no glyphs": (lambda: glyphs(0), "classes must be at least 1, got 0"),
+    "tiny glyphs": (lambda: glyphs(1, size=4), "size must be at least 8, got 4; strokes vanish"),
+    "an unknown network": (
+        lambda: shipped.load("resnet"),
+        "name must be one of ...'sinusoid-maml'...; got 'resnet'",
+    ),
+    "an empty explore": (lambda: KShotExplorer({}), "learners is empty; give at least one"),
+    "a learner without a role": (
+        lambda: KShotExplorer({"mine": (maml(), maml().init())}),
+        "a learner's name must be one of ...'MAML'...; got 'mine'",
+    ),
+}
+test_learner.__test__ = False
+
+
+@pytest.mark.parametrize("call, message", BAD.values(), ids=BAD)
+def test_bad_input(call, message):
+    with pytest.raises((ValueError, TypeError)) as caught:
+        call()
+    for part in message.split("..."):
+        assert part in str(caught.value)

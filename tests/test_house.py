@@ -1,0 +1,147 @@
+"""The house itself: floors, packaging, notebooks fit to be shown."""
+
+import ast
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").rglob("[0-9]*.ipynb"))
+SERIES = [path for path in NOTEBOOKS if path.parent.name == "notebooks"]
+
+# Each file imports only from floors below its own, or from its own floor without a circle.
+FLOORS = [
+    ("require", "devices", "files"),
+    ("models", "tasks"),
+    ("learners",),
+    ("training", "evaluation"),
+    ("recipes",),
+    ("pretrained", "show"),
+    ("cli",),
+]
+
+
+def floor(name):
+    part = name.split(".")[1]
+    return next(i for i, names in enumerate(FLOORS) if part in names)
+
+
+def imports():
+    """(importer, imported) among mamlkit's own modules."""
+    for path in (ROOT / "mamlkit").rglob("*.py"):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        if name == "mamlkit":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                found = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                continue
+            for target in found:
+                if target.startswith("mamlkit.") and target != "mamlkit.__version__":
+                    yield name, target
+
+
+def test_no_import_upwards():
+    pairs = list(imports())
+    assert len(pairs) > 30
+    upwards = [(a, b) for a, b in pairs if floor(b) > floor(a)]
+    assert not upwards
+
+
+def test_files_stay_near_200_lines():
+    long = {
+        path.name: lines
+        for path in (ROOT / "mamlkit").rglob("*.py")
+        if (lines := len(path.read_text().splitlines())) > 260
+    }
+    assert not long
+
+
+def test_nothing_is_pickled():
+    """Checkpoints must not be able to run code: no torch.load, no pickle, anywhere."""
+    for path in (ROOT / "mamlkit").rglob("*.py"):
+        assert not re.search(r"torch\.load\(|torch\.save\(|pickle", path.read_text()), path
+
+
+def test_environment_and_pyproject_agree():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    pip = next(item["pip"] for item in environment if isinstance(item, dict))
+    assert "--editable ." in pip
+    listed = {item for item in [*environment[:-1], *pip] if ">=" in item}
+    lab = project["optional-dependencies"]["lab"]
+    assert listed == {*project["dependencies"], *lab}
+    lines = (ROOT / "environment.yml").read_text().splitlines()
+    entries = [line for line in lines if line.strip().startswith("- ") and "pip:" not in line]
+    assert all("#" in line for line in entries if "conda-forge" not in line)
+
+
+def test_constraints_pin_every_dependency():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].values()
+    wanted = [*project["dependencies"], *(item for extra in extras for item in extra)]
+    names = {re.match(r"[\w-]+", item)[0].lower() for item in wanted}
+    pinned = (ROOT / "constraints.txt").read_text().lower().splitlines()
+    assert names <= {line.split("==")[0] for line in pinned if "==" in line}
+
+
+def test_shipped_networks_have_cards():
+    shipped = sorted((ROOT / "mamlkit" / "pretrained").glob("*.safetensors"))
+    assert shipped
+    for path in shipped:
+        card = json.loads(path.with_suffix(".json").read_text())
+        assert path.stat().st_size < 1_000_000
+        assert card["recipe"] == path.stem and "mamlkit train" in card["command"]
+        for key in ("seed", "machine", "results", "versions", "data", "training"):
+            assert card[key] not in (None, "", {})
+
+
+def code(book):
+    return [c for c in book.cells if c.cell_type == "code" and c.source.strip()]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebooks_are_fit_to_be_shown(path):
+    book = nbformat.read(path, as_version=4)
+    cells = code(book)
+    assert [c.execution_count for c in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for c in cells for output in c.outputs]
+    assert not any(output.output_type == "error" for output in outputs)
+    assert "widgets" not in book.metadata
+    assert not any("widget-view" in key for o in outputs for key in o.get("data", {}))
+    assert path.stat().st_size < 1_000_000
+    ids = [c.id for c in book.cells]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("path", SERIES, ids=lambda p: p.stem)
+def test_notebooks_follow_the_template(path):
+    book = nbformat.read(path, as_version=4)
+    prose = "\n".join(c.source for c in book.cells if c.cell_type == "markdown")
+    title = prose.splitlines()[0]
+    assert title.startswith(f"# {path.stem[:2]} · ") and title.endswith("?")
+    for part in ("**You will be able to**", "**You need**", "**Run time**", "## Recap"):
+        assert part in prose
+    for part in ("### Three questions", "### Exercise", "### References", "arxiv.org"):
+        assert part in prose
+    lengths = sorted(len(c.source.splitlines()) for c in code(book))
+    assert lengths[-1] <= 25 and lengths[len(lengths) // 2] < 8
+    compared = [c for c in code(book) if "nbval-ignore-output" not in c.metadata.get("tags", [])]
+    assert sum(bool(c.outputs) for c in compared) >= 4
+    assert (path.parent / "solutions" / f"{path.stem}_solutions.ipynb").is_file()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_links_lead_somewhere(path):
+    book = nbformat.read(path, as_version=4)
+    prose = "\n".join(c.source for c in book.cells if c.cell_type == "markdown")
+    for target in re.findall(r"\]\(([^)#]+)\)", prose):
+        assert target.startswith("https://") or (path.parent / target).exists(), target
