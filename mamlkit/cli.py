@@ -1,6 +1,7 @@
 """`mamlkit train RECIPE`: the long runs, outside a notebook."""
 
 import platform
+from pathlib import Path
 
 import click
 import torch
@@ -26,9 +27,11 @@ def train(recipe, seed, iterations, checkpoint, out):
     """Train RECIPE, test it, and write its parameters and card into a folder."""
     try:
         changes = {} if iterations is None else {"iterations": iterations}
+        Path(out).mkdir(parents=True, exist_ok=True)
         run = RECIPES[recipe].train(seed=seed, checkpoint=checkpoint, **changes)
+        pretrained.save_parameters(out, recipe, run.params)
         test = RECIPES[recipe].test(run.params)
-        pretrained.save(out, recipe, run.params, _card(recipe, seed, changes, run, test))
+        pretrained.save_card(out, recipe, _card(recipe, seed, changes, run, test))
     except (ValueError, OSError, FloatingPointError) as error:
         raise click.ClickException(str(error)) from error
     steps = range(len(test.mean))

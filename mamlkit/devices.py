@@ -44,7 +44,7 @@ def generator(seed, device="auto"):
 
 def same(caller, **places):
     """Raise unless all `places` (name -> device) are one device."""
-    kinds = {str(torch.device(place)) for place in places.values()}
+    kinds = {torch.empty(0, device=place).device for place in places.values()}  # cuda is cuda:0
     if len(kinds) > 1:
         found = ", ".join(f"{name.replace('_', ' ')} on {at}" for name, at in places.items())
         raise ValueError(

@@ -41,7 +41,7 @@ class Evaluation:
         """The mean and its interval after `step` steps, as text.
 
         >>> Evaluation(torch.tensor([[1.0, 0.4], [3.0, 0.6]])).at(1)
-        '0.50 ± 0.14'
+        '0.50 ± 0.20'
         """
         mean, interval = self.mean[step].item(), self.interval[step].item()
         return (
@@ -76,7 +76,8 @@ def evaluate(
         statistics, which then see the other queries. With False, each query is predicted beside
         the support set alone (Nichol et al. 2018, section 6.1), at the cost of a forward pass each.
 
-    Raises ValueError for tasks with values that are not finite, or on another device than params.
+    Dropout is off. Raises ValueError for parameters that are not the learner's, and for tasks
+    with values that are not finite or on another device than params.
 
     >>> from mamlkit import MAML, SineNetwork, Sinusoids
     >>> maml = MAML(SineNetwork(), torch.nn.functional.mse_loss, lr=0.01)
@@ -86,9 +87,11 @@ def evaluate(
     """
     tasks = require.whole("evaluate", "tasks", tasks, least=2, hint="an interval needs several")
     steps = require.whole("evaluate", "steps", steps, least=0)
+    learner.check("evaluate", params)
     at = next(iter(params.values())).device
-    devices.same("evaluate", the_tasks=distribution.device, the_parameters=at)
-    generator = devices.generator(seed, distribution.device)
+    source = getattr(distribution, "device", at)
+    devices.same("evaluate", the_tasks=source, the_parameters=at)
+    generator = devices.generator(seed, source)
     predict = _together if transductive else _apart
 
     def curve(task):
@@ -101,7 +104,7 @@ def evaluate(
         )
 
     chunks = []
-    with torch.no_grad():
+    with torch.no_grad(), learner.mode(training=False):
         for first in range(0, tasks, CHUNK):
             batch = distribution.sample(
                 min(CHUNK, tasks - first), shots, queries, generator=generator

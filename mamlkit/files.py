@@ -1,8 +1,11 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and fingerprints of what is in them."""
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
+
+import torch
 
 
 def write_whole(path, content):
@@ -14,7 +17,20 @@ def write_whole(path, content):
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(scratch).chmod(0o666 & ~umask)  # mkstemp's own mode would shut other users out
         Path(scratch).replace(path)
     except BaseException:
         Path(scratch).unlink(missing_ok=True)
         raise
+
+
+def digest(tensors) -> str:
+    """SHA-256 of a dict of tensors: names, types, shapes and values."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()

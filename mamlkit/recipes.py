@@ -46,7 +46,7 @@ class Recipe:
     def test(self, params, *, seed=1_000_000, device="auto", **changes) -> Evaluation:
         """Run `evaluate` as written, on tasks of another seed than any used in training."""
         device = devices.resolve(device)
-        learner = self.learner()
+        learner = self.start(seed=0)
         learner.module.to(device)
         settings = {**self.testing, **changes}
         return evaluate(learner, params, self.test_tasks().to(device), seed=seed, **settings)

@@ -168,6 +168,27 @@ BAD = {
         "evaluate: everything must be on one device, found the tasks on cpu, the parameters on "
         "meta; move one with .to(device)",
     ),
+    "parameters of another module": (
+        lambda: evaluate(maml(), {"w": torch.zeros(3)}, Sinusoids(device="cpu"), **TESTING),
+        "evaluate: these parameters are not the learner's: 'body.0.bias' should be (40,), is "
+        "absent; start from learner.init()",
+    ),
+    "a start of another shape": (
+        lambda: train(params={**maml().init(), "head.bias": torch.zeros(2)}),
+        "fit: these parameters are not the learner's: 'head.bias' should be (1,), is (2,)",
+    ),
+    "a schedule that is none": (
+        lambda: train(schedule="linear"),
+        "schedule must be None, 'cosine' or a function of the optimiser, got 'linear'",
+    ),
+    "a schedule that needs a metric": (
+        lambda: train(schedule=torch.optim.lr_scheduler.ReduceLROnPlateau),
+        "ReduceLROnPlateau needs a metric",
+    ),
+    "whole numbers for pixels": (
+        lambda: FewShot((IMAGES > 0.5).long(), ways=5),
+        "images are torch.int64; use bytes (torch.uint8, 0 to 255) or floats",
+    ),
     "one task": (
         lambda: test_learner(tasks=1),
         "tasks must be at least 2, got 1; an interval needs several",

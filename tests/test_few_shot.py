@@ -87,6 +87,11 @@ def test_accuracy_before_adaptation_is_chance(alphabet):
     assert abs(found.mean[0] - 0.2) < 2 * found.interval[0]
 
 
+def test_bool_images_are_ink(alphabet):
+    ink = FewShot(alphabet > 128, 5, device="cpu").sample(2, 1, 2).query_x
+    assert set(ink.unique().tolist()) == {0.0, 1.0}
+
+
 def test_real_splits_share_no_class(omniglot):
     """10,000 draws of each split: their (alphabet, character) never meet."""
     seen = {}

@@ -6,11 +6,12 @@ import subprocess
 import sys
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import mse_loss
 
-from mamlkit import MAML, SineNetwork, evaluate, fit
+from mamlkit import MAML, FewShot, SineNetwork, evaluate, fit, glyphs
 from mamlkit.training import checkpoint as checkpoints
 
 SETTINGS = {"shots": 5, "queries": 5, "tasks_per_batch": 4, "progress": False, "device": "cpu"}
@@ -53,7 +54,16 @@ def test_training_leaves_the_global_random_state_alone(maml, sines):
     ],
     ids=["Adam", "AdamW", "momentum", "SGD"],
 )
-@pytest.mark.parametrize("schedule", [None, partial(torch.optim.lr_scheduler.StepLR, step_size=7)])
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        None,
+        partial(torch.optim.lr_scheduler.StepLR, step_size=7),
+        partial(torch.optim.lr_scheduler.MultiStepLR, milestones=[3, 15]),
+        partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=1e-2, total_steps=21),
+    ],
+    ids=["constant", "step", "milestones", "one cycle"],
+)
 def test_resuming_equals_never_stopping(optimizer, schedule, sines, tmp_path):
     """train(2n) equals train(n) + resume(n) to the bit; dropout draws go on where they were."""
     torch.manual_seed(0)
@@ -97,8 +107,68 @@ def test_another_recipe_is_refused(maml, sines, tmp_path):
     with pytest.raises(ValueError, match=r"lr=0.01.*this one has.*lr=0.02"):
         other = MAML(maml.module, mse_loss, lr=0.02)
         fit(other, sines, iterations=4, checkpoint=tmp_path, **SETTINGS)
+    with pytest.raises(ValueError, match="start = the module's own, this one has"):
+        settings = {**SETTINGS, "params": maml.init()}
+        fit(maml, sines, iterations=4, checkpoint=tmp_path, **settings)
+    with pytest.raises(ValueError, match="optimizer = "):
+        optimizer = lambda leaves: torch.optim.Adam(leaves, lr=0.1, fused=True)
+        fit(maml, sines, iterations=4, checkpoint=tmp_path, optimizer=optimizer, **SETTINGS)
     with pytest.raises(ValueError, match="holds 2 iterations, more than the 1"):
         fit(maml, sines, iterations=1, checkpoint=tmp_path, **SETTINGS)
+
+
+def test_frozen_weights_belong_to_the_recipe(sines, tmp_path):
+    def learner(seed):
+        torch.manual_seed(seed)
+        network = SineNetwork()
+        network.body[0].requires_grad_(False)
+        return MAML(network, mse_loss, lr=0.01)
+
+    fit(learner(0), sines, iterations=2, checkpoint=tmp_path, **SETTINGS)
+    fit(learner(0), sines, iterations=3, checkpoint=tmp_path, **SETTINGS)
+    with pytest.raises(ValueError, match="with frozen = "):
+        fit(learner(1), sines, iterations=4, checkpoint=tmp_path, **SETTINGS)
+
+
+def test_other_images_are_another_recipe():
+    one, two = (repr(FewShot(glyphs(5, seed=s).images, 5, device="cpu")) for s in (0, 1))
+    assert one != two
+
+
+def test_a_folder_without_a_checkpoint_is_free(maml, sines, tmp_path):
+    wild = MAML(maml.module, mse_loss, lr=1e6)
+    with pytest.raises(FloatingPointError):
+        fit(wild, sines, iterations=50, checkpoint=tmp_path, **SETTINGS)
+    assert fit(maml, sines, iterations=2, checkpoint=tmp_path, **SETTINGS).iterations == 2
+
+
+def test_odd_names_and_numpy_numbers_survive(sines, tmp_path):
+    module = torch.nn.Module()
+    module.register_parameter("w/x", torch.nn.Parameter(torch.ones(1)))
+    module.forward = lambda x: getattr(module, "w/x") * x
+    learner = MAML(module, mse_loss, lr=0.01)
+    settings = {**SETTINGS, "shots": np.int64(5), "seed": np.int64(3), "checkpoint": tmp_path}
+    fit(learner, sines, iterations=2, **settings)
+    assert fit(learner, sines, iterations=4, **settings).params["w/x"] != 1
+
+
+def test_parameters_that_are_not_finite_stop_the_run(sines, tmp_path):
+    """A root at zero: the loss is finite, its gradient is not."""
+    module = torch.nn.Linear(1, 1)
+    torch.nn.init.zeros_(module.weight)
+    root = lambda prediction, y: mse_loss(prediction, y) + module_root(prediction)
+    module_root = lambda prediction: (0 * prediction).abs().sqrt().mean()
+    learner = MAML(module, root, lr=0.01, steps=0)
+    with pytest.raises(FloatingPointError, match=r"left '(bias|weight)' not finite"):
+        fit(learner, sines, iterations=1, checkpoint=tmp_path, **SETTINGS)
+    assert not list(tmp_path.glob("iteration-*"))
+
+
+def test_files_can_be_read_by_others(maml, sines, tmp_path):
+    fit(maml, sines, iterations=1, checkpoint=tmp_path, **SETTINGS)
+    umask = os.umask(0)
+    os.umask(umask)
+    assert all(path.stat().st_mode & 0o777 == 0o666 & ~umask for path in tmp_path.iterdir())
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(maml, sines, tmp_path):

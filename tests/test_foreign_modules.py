@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.functional import mse_loss, scaled_dot_product_attention
 
 from mamlkit import MAML, TaskBatch, evaluate, fit, meta_gradient
+from mamlkit.learners.batching import over_tasks
 
 
 class Recurrent(nn.Module):
@@ -117,20 +118,69 @@ def test_second_derivatives_of_normalisation(norm, sines):
     assert distance(gradient, in_a_loop(learner, learner.init(), batch)[0]) < 1e-10
 
 
-def test_dropout_draws_anew_for_every_task(sines):
+class Functional(nn.Module):
+    """Normalises through torch's own functions, not through modules."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.head = nn.Linear(1, 8), nn.Linear(8, 1)
+        self.scale, self.shift = nn.Parameter(torch.ones(8)), nn.Parameter(torch.zeros(8))
+
+    def forward(self, x):
+        hidden = torch.tanh(self.first(x))
+        hidden = torch.layer_norm(hidden, (8,), self.scale, self.shift)
+        hidden = torch.tanh(hidden)
+        statistics = (None, None, True, 0.1, 1e-5, False)
+        return self.head(torch.batch_norm(hidden, self.scale, self.shift, *statistics))
+
+
+def test_functional_normalisation_too(sines):
+    torch.manual_seed(0)
+    learner = MAML(Functional().double(), mse_loss, lr=0.3, steps=2)
+    batch = double(sines.sample(3, 6, 6))
+    gradient, _ = meta_gradient(learner, learner.init(), batch)
+    assert distance(gradient, in_a_loop(learner, learner.init(), batch)[0]) < 1e-10
+
+
+class Cell(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cell, self.head = nn.GRUCell(1, 6), nn.Linear(6, 1)
+
+    def forward(self, x):
+        return self.head(self.cell(x / 5, self.cell(x**2 / 25)))
+
+
+def test_recurrent_cells_too(sines):
+    torch.manual_seed(0)
+    learner = MAML(Cell().double(), mse_loss, lr=0.05)
+    batch = double(sines.sample(3, 5, 5))
+    gradient, _ = meta_gradient(learner, learner.init(), batch)
+    assert distance(gradient, in_a_loop(learner, learner.init(), batch)[0]) < 1e-10
+
+
+def test_a_transformer_layer_can_be_evaluated(sines):
+    """In evaluation mode torch would take a fused path that cannot be batched."""
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    module = nn.Sequential(
+        nn.Linear(1, 8), nn.Unflatten(1, (1, 8)), layer, nn.Flatten(), nn.Linear(8, 1)
+    )
+    learner = MAML(module, mse_loss, lr=0.01)
+    settings = {"shots": 5, "queries": 5, "tasks": 6, "steps": 1}
+    found = evaluate(learner, learner.init(), sines, **settings)
+    assert torch.equal(found.values, evaluate(learner, learner.init(), sines, **settings).values)
+    assert module.training
+
+
+def test_dropout_draws_anew_for_every_task_in_training_and_is_off_in_testing(sines):
     module = nn.Sequential(nn.Linear(1, 50), nn.Dropout(0.5), nn.Linear(50, 1))
     learner = MAML(module, mse_loss, lr=0.0, steps=0)
     task = sines.sample(1, 5, 5)
     same = TaskBatch(*(t.expand(2, *t.shape[1:]) for t in task))
-    values = evaluate(
-        learner, learner.init(), _Fixed(same), shots=5, queries=5, tasks=2, steps=0
-    ).values
-    assert values[0] != values[1]
-
-
-class _Fixed:
-    def __init__(self, batch):
-        self.batch, self.device = batch, batch.support_x.device
-
-    def sample(self, tasks, shots, queries, *, generator=None):
-        return self.batch
+    loss = lambda task: learner.outer_loss(learner.init(), task)
+    losses = over_tasks(loss, module, same)
+    assert losses[0] != losses[1]
+    settings = {"shots": 5, "queries": 5, "tasks": 4, "steps": 0}
+    first, second = (evaluate(learner, learner.init(), sines, **settings) for _ in range(2))
+    assert torch.equal(first.values, second.values) and module.training

@@ -17,7 +17,8 @@ def adapt(params, loss, support, *, lr, steps, first_order=False):
     support: `(x, y)` of one task; its tensors have no leading task dimension.
     lr: the step size α, at least 0. steps: how many, at least 0.
 
-    For several tasks at once, map it: `vmap(lambda task: adapt(..., task.support, ...))(batch)`.
+    For several tasks at once, map it with `mamlkit.learners.batching.over_tasks`, a `vmap` that
+    keeps second derivatives right.
 
     >>> loss = lambda params, x, y: 0.5 * ((params["a"] * x - y) ** 2).mean()
     >>> support = torch.ones(4), 3 * torch.ones(4)

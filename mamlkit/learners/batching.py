@@ -22,10 +22,37 @@ def over_tasks(function, module, batch):
     torch.Size([7])
     """
     with sdpa_kernel(SDPBackend.MATH), ExactNorms():
-        if not any(isinstance(layer, nn.RNNBase) for layer in module.modules()):
+        recurrent = nn.RNNBase, nn.RNNCellBase
+        if not any(isinstance(layer, recurrent) for layer in module.modules()):
             return vmap(function, randomness="different")(batch)
         with torch.backends.mkldnn.flags(enabled=False), torch.backends.cudnn.flags(enabled=False):
             return torch.stack([function(batch.task(i)) for i in range(len(batch.support_x))])
+
+
+_STATISTICS = ("running_mean", "running_var")
+_NORMS = {  # the function -> its functional form, and the names of that function's arguments
+    functional.layer_norm: (
+        functional.layer_norm,
+        ("normalized_shape", "weight", "bias", "eps"),
+    ),
+    torch.layer_norm: (functional.layer_norm, ("normalized_shape", "weight", "bias", "eps")),
+    functional.batch_norm: (
+        functional.batch_norm,
+        (*_STATISTICS, "weight", "bias", "training", "momentum", "eps"),
+    ),
+    torch.batch_norm: (
+        functional.batch_norm,
+        ("weight", "bias", *_STATISTICS, "training", "momentum", "eps"),
+    ),
+    functional.instance_norm: (
+        functional.instance_norm,
+        (*_STATISTICS, "weight", "bias", "use_input_stats", "momentum", "eps"),
+    ),
+    torch.instance_norm: (
+        functional.instance_norm,
+        ("weight", "bias", *_STATISTICS, "use_input_stats", "momentum", "eps"),
+    ),
+}
 
 
 class ExactNorms(TorchFunctionMode):
@@ -36,33 +63,19 @@ class ExactNorms(TorchFunctionMode):
     and shift the kernels are right.
     """
 
-    NORMS = (functional.batch_norm, functional.layer_norm, functional.instance_norm)
-
     def __torch_function__(self, func, types, args=(), kwargs=None):
         """Intercept the three norms; pass everything else on."""
         kwargs = kwargs or {}
-        if func in self.NORMS and (kwargs.get("weight") is not None or len(args) > 2):
-            return _scaled_outside(func, *args, **kwargs)
-        return func(*args, **kwargs)
-
-
-def _scaled_outside(norm, x, *args, **kwargs):
-    names = {
-        functional.layer_norm: ("normalized_shape", "weight", "bias", "eps"),
-        functional.batch_norm: (
-            *("running_mean", "running_var", "weight", "bias"),
-            *("training", "momentum", "eps"),
-        ),
-        functional.instance_norm: (
-            *("running_mean", "running_var", "weight", "bias"),
-            *("use_input_stats", "momentum", "eps"),
-        ),
-    }[norm]
-    given = {**dict(zip(names, args, strict=False)), **kwargs}
-    weight, bias = given.pop("weight", None), given.pop("bias", None)
-    y = norm(x, **given)
-    if norm is not functional.layer_norm:  # one scale per channel, the second dimension
-        shape = (1, -1, *[1] * (x.ndim - 2))
-        weight, bias = (None if t is None else t.view(shape) for t in (weight, bias))
-    y = y if weight is None else y * weight
-    return y if bias is None else y + bias
+        if func not in _NORMS:
+            return func(*args, **kwargs)
+        norm, names = _NORMS[func]
+        given = {**dict(zip(("input", *names), args, strict=False)), **kwargs}
+        given.pop("cudnn_enabled", None)
+        given.pop("cudnn_enable", None)
+        weight, bias = given.pop("weight", None), given.pop("bias", None)
+        y = norm(**given)
+        if norm is not functional.layer_norm:  # one scale per channel, the second dimension
+            shape = (1, -1, *[1] * (y.ndim - 2))
+            weight, bias = (None if t is None else t.view(shape) for t in (weight, bias))
+        y = y if weight is None else y * weight
+        return y if bias is None else y + bias

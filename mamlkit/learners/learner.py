@@ -1,5 +1,7 @@
 """What every learner is: a module, a loss, and a way to adapt parameters to a support set."""
 
+from contextlib import contextmanager
+
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
 
@@ -35,6 +37,29 @@ class Learner:
             for name, parameter in self.module.named_parameters()
             if parameter.requires_grad
         }
+
+    @contextmanager
+    def mode(self, *, training):
+        """Within this context the module is in training or in evaluation mode (dropout)."""
+        before = {layer: layer.training for layer in self.module.modules()}
+        self.module.train(training)
+        try:
+            yield
+        finally:
+            for layer, mode in before.items():
+                layer.training = mode
+
+    def check(self, caller, params):
+        """Raise unless these are parameters of this learner: the same names and shapes."""
+        own = {name: tuple(value.shape) for name, value in self.init().items()}
+        found = {name: tuple(value.shape) for name, value in params.items()}
+        if own != found:
+            wrong = sorted(name for name in own | found if own.get(name) != found.get(name))
+            raise ValueError(
+                f"{caller}: these parameters are not the learner's: {wrong[0]!r} should be "
+                f"{own.get(wrong[0], 'absent')}, is {found.get(wrong[0], 'absent')}; start from "
+                "learner.init() or from a run of the same module"
+            )
 
     def predict(self, adapted, x):
         """The module's output for x `[points, ...]` with these parameters."""

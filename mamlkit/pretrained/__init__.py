@@ -30,7 +30,7 @@ def load(name, *, device="auto"):
     """
     require.choice("pretrained.load", "name", name, names())
     device = devices.resolve(device)
-    learner = RECIPES[name].learner()
+    learner = RECIPES[name].start(seed=0)
     learner.module.to(device)
     content = (FOLDER / f"{name}.safetensors").read_bytes()
     return learner, {key: value.to(device) for key, value in from_bytes(content).items()}
@@ -46,8 +46,12 @@ def card(name):
     return json.loads((FOLDER / f"{name}.json").read_text())
 
 
-def save(folder, name, params, facts):
-    """Write parameters and card into a folder, each whole or not at all."""
+def save_parameters(folder, name, params):
+    """Write parameters into a folder, whole or not at all."""
     tensors = {key: value.cpu().contiguous() for key, value in params.items()}
     files.write_whole(Path(folder) / f"{name}.safetensors", to_bytes(tensors))
+
+
+def save_card(folder, name, facts):
+    """Write the card that goes with them."""
     files.write_whole(Path(folder) / f"{name}.json", (json.dumps(facts, indent=2) + "\n").encode())

@@ -128,7 +128,8 @@ class KShotExplorer:
             )
         self._support = plots.support(left, self.x[:1], self.x[:1])
         self._now = right.axvline(1, color="black", linewidth=1, alpha=0.5)
-        left.set(ylim=(-6, 6), title="Fit")
+        self._title = left.set_title("")
+        left.set(ylim=(-6, 6))
         right.set(
             yscale="log",
             ylim=(0.003, 40),
@@ -146,6 +147,10 @@ class KShotExplorer:
             self._fits[name].set_ydata(fit[:, 0])
             self._curves[name].set_ydata(self.errors[name])
         self._support.set_offsets(torch.cat([self.support_x, self.support_y], 1).numpy())
+        self._title.set_text(
+            f"A = {self.amplitude.value:.1f}, φ = {self.phase.value:.2f}, K = {self.k.value}, "
+            f"steps: {self.steps.value}"
+        )
         self._now.set_xdata([self.steps.value] * 2)
         self.picture.value = still.render(self.figure)
         self.sentence.value = self.summary()

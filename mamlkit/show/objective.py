@@ -34,7 +34,7 @@ class ObjectiveExplorer:
         )
         self.m.style.description_width = "8em"
         self.m.observe(lambda _: self.refresh(), names="value")
-        self.picture = widgets.Image(format="png", layout=widgets.Layout(width="720px"))
+        self.picture = widgets.Image(format="png", layout=widgets.Layout(width="860px"))
         self.sentence = widgets.HTML()
         self.box = widgets.VBox([self.m, self.picture, self.sentence])
         self._build_figure()
@@ -60,7 +60,7 @@ class ObjectiveExplorer:
 
     def _build_figure(self):
         with plots.style():
-            self.figure = Figure(figsize=(7.2, 3.3), layout="constrained")
+            self.figure = Figure(figsize=(8.6, 3.3), layout="constrained")
             ax = self.figure.subplots()
         colours = (plots.ROLES["pretrained"], plots.ROLES["oracle"])
         self._tasks = [
@@ -74,7 +74,7 @@ class ObjectiveExplorer:
         (self._mean,) = ax.plot(self.theta, self.theta, label="their mean", color="black")
         (self._best,) = ax.plot([0], [0], "o", color="black", markersize=9, label="best start")
         ax.set(ylim=(0, 12), xlabel="start θ", ylabel="loss after m steps")
-        ax.legend(loc="upper center", ncols=2)
+        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
     def draw(self):
         """Move the artists; render the PNG and the sentence."""

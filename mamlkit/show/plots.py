@@ -88,8 +88,11 @@ def losses(ax, run, name="MAML", *, window=200, label=None):
     return line
 
 
-def sheet(ax, images, *, title=None, border=1):
-    """A grid of images `[rows, columns, 1, height, width]`, ink dark on white."""
+def sheet(ax, images, *, title=None, captions=(), border=1):
+    """A grid of images `[rows, columns, 1, height, width]`, ink dark on white.
+
+    captions: a short text for the corner of each image, row by row.
+    """
     rows, columns, _, height, width = images.shape
     cells = images.float() / 255 if not images.is_floating_point() else images
     cells = torch.nn.functional.pad(cells[:, :, 0], (border, border, border, border), value=0.15)
@@ -103,6 +106,9 @@ def sheet(ax, images, *, title=None, border=1):
         spine.set_visible(False)
     if title:
         ax.set_title(title)
+    for i, caption in enumerate(captions):
+        corner = ((i % columns) * (width + 2 * border), (i // columns) * (height + 2 * border))
+        ax.text(corner[0] + 2, corner[1] + 2, str(caption), va="top", color="#0072B2", fontsize=9)
     return picture
 
 
@@ -138,29 +144,38 @@ def scalar_path(ax, function, points, name, *, low, high, label=None):
     return line, dots
 
 
+EDGES = {
+    "kept": {"color": "#0072B2", "linestyle": "-"},
+    "cut": {"color": "#D55E00", "linestyle": "--"},
+}
+
+
 def graph(ax, nodes, edges):
-    """A computation graph: `nodes` name -> (x, y, text); `edges` of (from, to, text, role)."""
+    """A computation graph.
+
+    nodes: name -> (x, y, text). edges: (from, to, text, "kept" or "cut") each.
+    """
+    boxes = {}
+    box = {"boxstyle": "round,pad=0.45", "facecolor": "white", "edgecolor": "black"}
+    for name, (x, y, text) in nodes.items():
+        boxes[name] = ax.text(x, y, text, ha="center", va="center", bbox=box, fontsize=11)
     for start, end, text, kind in edges:
         (x0, y0), (x1, y1) = nodes[start][:2], nodes[end][:2]
-        settings = role(kind)
         ax.annotate(
             "",
             xy=(x1, y1),
             xytext=(x0, y0),
             arrowprops={
                 "arrowstyle": "-|>",
-                "color": settings["color"],
-                "linestyle": settings["linestyle"],
                 "linewidth": 1.8,
-                "shrinkA": 22,
-                "shrinkB": 22,
+                "patchA": boxes[start].get_bbox_patch(),
+                "patchB": boxes[end].get_bbox_patch(),
+                **EDGES[kind],
             },
         )
-        middle = ((x0 + x1) / 2, (y0 + y1) / 2)
-        ax.text(*middle, text, ha="center", va="bottom", color=settings["color"])
-    for x, y, text in nodes.values():
-        box = {"boxstyle": "round,pad=0.45", "facecolor": "white", "edgecolor": "black"}
-        ax.text(x, y, text, ha="center", va="center", bbox=box, fontsize=11)
+        middle = ((x0 + x1) / 2, (y0 + y1) / 2 + 0.06)
+        ax.text(*middle, text, ha="center", va="bottom", color=EDGES[kind]["color"])
     xs, ys = [n[0] for n in nodes.values()], [n[1] for n in nodes.values()]
     ax.set(xlim=(min(xs) - 0.7, max(xs) + 0.7), ylim=(min(ys) - 0.6, max(ys) + 0.6))
     ax.set_axis_off()
+    return boxes

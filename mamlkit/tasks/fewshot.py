@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mamlkit import devices, require
+from mamlkit import devices, files, require
 from mamlkit.tasks.batch import TaskBatch
 
 
@@ -38,6 +38,12 @@ class FewShot:
                 "FewShot: images must be a tensor [classes, examples, channels, height, width], "
                 f"got {shape}; for grey images add the channel with images.unsqueeze(2)"
             )
+        if images.dtype == torch.bool:
+            images = images.float()
+        if not images.is_floating_point() and images.dtype != torch.uint8:
+            raise ValueError(
+                f"FewShot: images are {images.dtype}; use bytes (torch.uint8, 0 to 255) or floats"
+            )
         require.finite("FewShot", "images", images, hint="clean them before making tasks of them")
         self.ways = require.whole("FewShot", "ways", ways, least=1)
         self.classes, self.examples = images.shape[:2]
@@ -58,7 +64,11 @@ class FewShot:
 
     def __repr__(self):
         shape = "x".join(str(n) for n in self.images.shape)
-        return f"FewShot(images {shape}, ways={self.ways}, rotations={self.rotations})"
+        pixels = files.digest({"images": self.images})[:12]
+        return (
+            f"FewShot(images {shape}, pixels {pixels}, ways={self.ways}, "
+            f"rotations={self.rotations})"
+        )
 
     def to(self, device):
         """The same distribution, drawing on another device."""
@@ -74,7 +84,7 @@ class FewShot:
         shots = require.whole("FewShot", "shots", shots, least=1)
         angle, chosen, example = self.draw(tasks, shots + queries, shots, generator=generator)
         images = self._turned[angle[..., None], chosen[..., None], example]
-        if not images.is_floating_point():
+        if images.dtype == torch.uint8:
             images = images.float() / 255
         labels = torch.arange(self.ways, device=self.device)[None, :, None].expand(example.shape)
         support, query = slice(None, shots), slice(shots, None)

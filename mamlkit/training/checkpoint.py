@@ -28,11 +28,16 @@ class Checkpoint(NamedTuple):
 def write(folder, checkpoint):
     """Write a checkpoint into the run's folder and drop all but the last two."""
     flat = dict(_flatten(checkpoint.tensors))
-    content = save(flat, metadata={"facts": json.dumps(checkpoint.facts)})
+    content = save(flat, metadata={"facts": as_json(checkpoint.facts)})
     path = Path(folder) / f"iteration-{checkpoint.facts['iteration']:09d}.safetensors"
     files.write_whole(path, content)
     for old in _newest_first(folder)[KEPT:]:
         old.unlink()
+
+
+def as_json(facts):
+    """The facts as text; raises TypeError for what JSON cannot hold."""
+    return json.dumps(facts)
 
 
 def newest(folder):
@@ -59,7 +64,7 @@ def claim(folder, recipe):
     The recipe lies beside the checkpoints as `recipe.json`.
     """
     path = Path(folder) / "recipe.json"
-    if not path.is_file():
+    if not path.is_file() or not _newest_first(folder):  # nothing is lost by starting anew
         files.write_whole(path, json.dumps(recipe, indent=2).encode())
         return
     found = json.loads(path.read_text())
@@ -89,8 +94,23 @@ def restore_optimizer(optimizer, tensors, facts):
     optimizer.load_state_dict({"state": state, "param_groups": facts["groups"]})
 
 
+def restore_schedule(schedule, facts):
+    """Put a scheduler's state back; JSON made strings of the whole numbers among its keys."""
+    schedule.load_state_dict(_whole_keys(facts))
+
+
+def _whole_keys(facts):
+    if isinstance(facts, dict):
+        whole = lambda key: int(key) if key.isdigit() else key
+        return {whole(key): _whole_keys(value) for key, value in facts.items()}
+    return facts
+
+
 def _newest_first(folder):
     return sorted(Path(folder).glob("iteration-*.safetensors"), reverse=True)
+
+
+SEPARATOR = "\x1f"  # in no name of a parameter
 
 
 def _flatten(nest, prefix=""):
@@ -98,13 +118,13 @@ def _flatten(nest, prefix=""):
         if isinstance(value, Tensor):
             yield prefix + key, value.detach().cpu().contiguous().clone()
         else:
-            yield from _flatten(value, f"{prefix}{key}/")
+            yield from _flatten(value, f"{prefix}{key}{SEPARATOR}")
 
 
 def _nest(flat):
     nest = {}
     for path, tensor in flat.items():
-        *folders, key = path.split("/")
+        *folders, key = path.split(SEPARATOR)
         here = nest
         for folder in folders:
             here = here.setdefault(folder, {})

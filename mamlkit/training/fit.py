@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mamlkit import devices, require
+from mamlkit import devices, files, require
 from mamlkit.training import checkpoint as checkpoints
+from mamlkit.training import resume
 from mamlkit.training.step import MetaStep
 
 ADAM = partial(torch.optim.Adam, lr=1e-3, fused=True)  # the paper's, in both experiments
@@ -82,7 +83,14 @@ def fit(
     """
     iterations = require.whole("fit", "iterations", iterations, least=1)
     checkpoint_every = require.whole("fit", "checkpoint_every", checkpoint_every, least=1)
-    require.whole("fit", "tasks_per_batch", tasks_per_batch, least=1)
+    tasks_per_batch = require.whole("fit", "tasks_per_batch", tasks_per_batch, least=1)
+    shots = require.whole("fit", "shots", shots, least=1)
+    queries = require.whole("fit", "queries", queries, least=1)
+    seed = require.whole("fit", "seed", seed, least=0)
+    if not (schedule is None or schedule == "cosine" or callable(schedule)):
+        raise ValueError(
+            f"fit: schedule must be None, 'cosine' or a function of the optimiser, got {schedule!r}"
+        )
     require.choice("fit", "compile", compile, (True, False, "auto"))
     device = devices.resolve(device)
     generator = devices.generator(seed, device)
@@ -91,24 +99,39 @@ def fit(
         learner.module.to(device)
     except NotImplementedError as error:
         raise ValueError(f"fit: the model cannot move to {device}: {error}") from None
+    if params is not None:
+        learner.check("fit", params)
     start = {k: v.to(device) for k, v in (params or learner.init()).items()}
     if schedule == "cosine":
         schedule = partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=iterations)
     compile = iterations >= WORTH_COMPILING if compile == "auto" else compile
     step = MetaStep(learner, start, optimizer, schedule, compile)
+    if isinstance(step.schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        raise ValueError(
+            "fit: ReduceLROnPlateau needs a metric at every step, which fit has not; use 'cosine' "
+            "or a schedule that counts iterations"
+        )
     draw = partial(distribution.sample, tasks_per_batch, shots, queries, generator=generator)
 
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+    with forked, learner.mode(training=True):
         _try(draw, learner)
         generator.manual_seed(seed)
         torch.manual_seed(seed)
         losses = torch.zeros(iterations, device=device)
         done, seconds = 0, 0.0
         if checkpoint:
-            settings = (tasks_per_batch, shots, queries, seed)
-            recipe = _recipe(learner, distribution, start, optimizer, schedule, settings)
+            recipe = {
+                **resume.recipe(learner, distribution, step, optimizer, schedule),
+                "start": files.digest(params) if params is not None else "the module's own",
+                "tasks_per_batch": tasks_per_batch,
+                "shots": shots,
+                "queries": queries,
+                "seed": seed,
+                "device": device.type,
+            }
             checkpoints.claim(checkpoint, recipe)
-            done, seconds = _resume(checkpoint, step, generator, losses)
+            done, seconds = resume.restore(checkpoint, step, generator, losses)
         begun = time.perf_counter() - seconds
         bar = tqdm(
             total=iterations,
@@ -124,16 +147,18 @@ def fit(
                 done += 1
                 if bar.update() or done == iterations:
                     bar.set_postfix(loss=f"{_finite(losses, done):.3f}", refresh=False)
-                if checkpoint and (done % checkpoint_every == 0 or done == iterations):
-                    _finite(losses, done)
+                if done % checkpoint_every and done != iterations:
+                    continue
+                _finite(losses, done, step.params)
+                if checkpoint:
                     seconds = time.perf_counter() - begun
-                    _save(checkpoint, step, generator, losses[:done], seconds)
+                    resume.save(checkpoint, step, generator, losses[:done], seconds)
     seconds = time.perf_counter() - begun
     return Run(step.params, {"loss": losses.cpu()}, seconds)
 
 
 def _try(draw, learner):
-    """Draw one batch and look at it and at its predictions, before the work begins."""
+    """Draw one batch and look at it, before the work begins."""
     batch = draw()
     for name, tensor in batch._asdict().items():
         require.finite("fit", name, tensor, hint="a single NaN would spoil all parameters")
@@ -144,8 +169,14 @@ def _device(learner):
     return next(learner.module.parameters()).device
 
 
-def _finite(losses, done):
-    """The last loss, after checking that all so far are finite."""
+def _finite(losses, done, params=None):
+    """The last loss, after checking that all so far, and the parameters, are finite."""
+    for name, value in (params or {}).items():
+        if bool(torch.isfinite(losses[:done]).all()) and not bool(torch.isfinite(value).all()):
+            raise FloatingPointError(
+                f"fit: the update of iteration {done} or one shortly before left {name!r} not "
+                "finite, though the loss was; look for a root or a logarithm at 0 in the model"
+            )
     bad = (~torch.isfinite(losses[:done])).nonzero()
     if len(bad):
         raise FloatingPointError(
@@ -154,64 +185,3 @@ def _finite(losses, done):
             "the tasks"
         )
     return losses[done - 1].item()
-
-
-def _recipe(learner, distribution, start, optimizer, schedule, settings):
-    """What must be equal for one run to go on where another stopped."""
-    names = ("tasks_per_batch", "shots", "queries", "seed")
-    return {
-        "learner": repr(learner),
-        "distribution": repr(distribution),
-        "parameters": {name: [str(p.dtype), *p.shape] for name, p in start.items()},
-        "optimizer": _describe(optimizer),
-        "schedule": _describe(schedule),
-        **dict(zip(names, settings, strict=True)),
-    }
-
-
-def _describe(function):
-    if isinstance(function, partial):
-        keywords = ", ".join(f"{k}={v}" for k, v in sorted(function.keywords.items()))
-        return f"{_describe(function.func)}({keywords})"
-    return getattr(function, "__qualname__", repr(function))
-
-
-def _save(folder, step, generator, losses, seconds):
-    tensors, optimizer = checkpoints.optimizer_state(step.optimizer)
-    facts = {
-        "iteration": len(losses),
-        "seconds": seconds,
-        "optimizer": optimizer,
-        "schedule": step.schedule.state_dict() if step.schedule else None,
-        "torch": torch.__version__,
-    }
-    tensors = {
-        "params": step.params,
-        "optimizer": tensors,
-        "random": checkpoints.random_states(generator),
-        "history": {"loss": losses},
-    }
-    checkpoints.write(folder, checkpoints.Checkpoint(tensors, facts))
-
-
-def _resume(folder, step, generator, losses):
-    """Bring everything to where the folder's newest checkpoint stands; (iteration, seconds)."""
-    found = checkpoints.newest(folder)
-    if found is None:
-        return 0, 0.0
-    tensors, facts = found
-    done = facts["iteration"]
-    if done > len(losses):
-        raise ValueError(
-            f"fit: {folder} holds {done} iterations, more than the {len(losses)} asked for; ask "
-            f"for at least {done}, or use another folder"
-        )
-    with torch.no_grad():
-        for name, leaf in step.leaves.items():
-            leaf.copy_(tensors["params"][name])
-    checkpoints.restore_optimizer(step.optimizer, tensors.get("optimizer", {}), facts["optimizer"])
-    if step.schedule:
-        step.schedule.load_state_dict(facts["schedule"])
-    checkpoints.restore_random_states(generator, tensors["random"])
-    losses[:done] = tensors["history"]["loss"]
-    return done, facts["seconds"]

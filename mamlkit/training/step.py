@@ -63,12 +63,12 @@ class MetaStep:
 
     def _compiled(self, params, batch):
         """The first call: try the compiler once, and settle on it or on eager."""
-        compiled = torch.compile(self._eager, fullgraph=True)
+        compiled = torch.compile(self._eager, fullgraph=True, isolate_recompiles=True)
         try:
             result = compiled(params, batch)
         except Exception as error:
             result = self._eager(params, batch)  # a mistake of the caller's shows itself here
-            reason = str(error).strip().splitlines()[0][:200]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             warnings.warn(f"fit: running eagerly, torch.compile failed: {reason}", stacklevel=4)
             compiled = self._eager
         self._gradient = compiled
