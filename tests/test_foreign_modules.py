@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.functional import mse_loss, scaled_dot_product_attention
 
 from mamlkit import MAML, TaskBatch, evaluate, fit, meta_gradient
+from mamlkit.devices import generator
 from mamlkit.learners.batching import over_tasks
 
 
@@ -157,6 +158,17 @@ def test_recurrent_cells_too(sines):
     batch = double(sines.sample(3, 5, 5))
     gradient, _ = meta_gradient(learner, learner.init(), batch)
     assert distance(gradient, in_a_loop(learner, learner.init(), batch)[0]) < 1e-10
+
+
+def test_relu_in_place_is_the_same(sines):
+    gradients = []
+    for inplace in (False, True):
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Linear(1, 9), nn.ReLU(inplace=inplace), nn.Linear(9, 1)).double()
+        learner = MAML(module, mse_loss, lr=0.1, steps=2)
+        batch = double(sines.sample(3, 5, 5, generator=generator(0, "cpu")))
+        gradients.append(meta_gradient(learner, learner.init(), batch)[0])
+    assert distance(*gradients) < 1e-14
 
 
 def test_a_transformer_layer_can_be_evaluated(sines):

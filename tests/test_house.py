@@ -11,7 +11,11 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOKS = sorted((ROOT / "notebooks").rglob("[0-9]*.ipynb"))
+NOTEBOOKS = [
+    path
+    for path in sorted((ROOT / "notebooks").rglob("[0-9]*.ipynb"))
+    if ".ipynb_checkpoints" not in path.parts
+]
 SERIES = [path for path in NOTEBOOKS if path.parent.name == "notebooks"]
 
 # Each file imports only from floors below its own, or from its own floor without a circle.

@@ -84,7 +84,7 @@ def losses(ax, run, name="MAML", *, window=200, label=None):
     smooth = torch.nn.functional.avg_pool1d(loss[None], window, stride=max(1, window // 4))[0]
     iterations = torch.linspace(window, len(loss), len(smooth))
     (line,) = ax.plot(iterations, smooth, label=label or name, **{**role(name), "marker": None})
-    ax.set(xlabel="meta-iterations", ylabel="query loss after adaptation")
+    ax.set(xlabel="meta-iterations", ylabel="query loss")
     return line
 
 
