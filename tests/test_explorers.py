@@ -62,6 +62,17 @@ def test_more_shots_add_points_and_move_none(explorer):
     assert not torch.equal(explorer.support_x[:3], three)
 
 
+def test_a_fit_that_blows_up_is_drawn_and_told(explorer):
+    """One point and twenty steps: for some draws the error passes all bounds."""
+    explorer.k.value, explorer.steps.value, explorer.amplitude.value = 1, 20, 5.0
+    told = 0
+    for _ in range(30):
+        explorer.new_points.click()
+        assert bytes(explorer.picture.value).startswith(PNG)
+        told += "MAML over 1000" in explorer.summary()
+    assert 0 < told < 30
+
+
 def test_a_hundred_moves_leave_nothing_behind(explorer):
     """No figure of pyplot, no growing list of artists."""
     artists = len(explorer.figure.findobj())

@@ -29,29 +29,17 @@ def over_tasks(function, module, batch):
             return torch.stack([function(batch.task(i)) for i in range(len(batch.support_x))])
 
 
-_STATISTICS = ("running_mean", "running_var")
-_NORMS = {  # the function -> its functional form, and the names of that function's arguments
-    functional.layer_norm: (
-        functional.layer_norm,
-        ("normalized_shape", "weight", "bias", "eps"),
-    ),
-    torch.layer_norm: (functional.layer_norm, ("normalized_shape", "weight", "bias", "eps")),
-    functional.batch_norm: (
-        functional.batch_norm,
-        (*_STATISTICS, "weight", "bias", "training", "momentum", "eps"),
-    ),
-    torch.batch_norm: (
-        functional.batch_norm,
-        ("weight", "bias", *_STATISTICS, "training", "momentum", "eps"),
-    ),
-    functional.instance_norm: (
-        functional.instance_norm,
-        (*_STATISTICS, "weight", "bias", "use_input_stats", "momentum", "eps"),
-    ),
-    torch.instance_norm: (
-        functional.instance_norm,
-        ("weight", "bias", *_STATISTICS, "use_input_stats", "momentum", "eps"),
-    ),
+_STATISTICS, _SCALE = ("running_mean", "running_var"), ("weight", "bias")
+_LAYER = functional.layer_norm, ("normalized_shape", *_SCALE, "eps")
+_BATCH, _BATCH_END = functional.batch_norm, ("training", "momentum", "eps")
+_INSTANCE, _INSTANCE_END = functional.instance_norm, ("use_input_stats", "momentum", "eps")
+_NORMS = {  # a norm -> its functional form, and the order in which the norm takes its arguments
+    functional.layer_norm: _LAYER,
+    torch.layer_norm: _LAYER,
+    functional.batch_norm: (_BATCH, (*_STATISTICS, *_SCALE, *_BATCH_END)),
+    torch.batch_norm: (_BATCH, (*_SCALE, *_STATISTICS, *_BATCH_END)),
+    functional.instance_norm: (_INSTANCE, (*_STATISTICS, *_SCALE, *_INSTANCE_END)),
+    torch.instance_norm: (_INSTANCE, (*_SCALE, *_STATISTICS, *_INSTANCE_END)),
 }
 
 

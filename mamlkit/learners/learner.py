@@ -10,11 +10,12 @@ class Learner:
     """A way to learn from a support set, around any `nn.Module` and any loss.
 
     module: maps x `[points, ...]` to predictions `[points, ...]`. Its trainable parameters are
-        what is meta-learned; frozen ones and buffers stay as they are. It is never changed.
+        what is meta-learned; frozen ones and buffers stay as they are. Nothing of it
+        changes but the device it is on.
     loss: `(prediction, target) -> scalar`, averaged over points, such as
         `torch.nn.functional.mse_loss` or `cross_entropy`.
 
-    A subclass says in `trajectory` how parameters move; `adapt` and `outer_loss` follow from it.
+    A subclass says in `adapt` and `trajectory` how parameters move; `outer_loss` follows.
     """
 
     def __init__(self, module, loss):

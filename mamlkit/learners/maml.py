@@ -10,7 +10,8 @@ class MAML(Learner):
 
     module: any `nn.Module`. loss: `(prediction, target) -> scalar`, a mean over points.
     lr: the inner step size α. It multiplies the gradient of the *mean* loss: the 0.4 of the
-        paper's Omniglot code, which sums over the ways and averages over shots, is 2.0 here.
+        paper's 5-way Omniglot code, which sums over the ways and averages over shots, is 2.0
+        here.
     steps: inner steps in training. With 0, the objective is that of pretraining on all tasks.
 
     Raises ValueError for a step size below 0, a negative number of steps, a module without

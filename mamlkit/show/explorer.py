@@ -103,8 +103,10 @@ class KShotExplorer:
 
     def summary(self):
         """What the picture shows, in words and numbers."""
-        parts = [f"{name} {errors[self.steps.value]:.2f}" for name, errors in self.errors.items()]
         steps, k = self.steps.value, self.k.value
+        now = {name: errors[steps] for name, errors in self.errors.items()}
+        # With one or two points a fit can blow up; twenty digits would say no more.
+        parts = [f"{name} {e:.2f}" if e < 1000 else f"{name} over 1000" for name, e in now.items()]
         return (
             f"A wave of amplitude {self.amplitude.value:.1f} and phase {self.phase.value:.2f}, "
             f"seen at {k} point{'s' * (k != 1)}. Mean squared error after {steps} gradient "

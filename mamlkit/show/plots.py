@@ -1,6 +1,7 @@
 """Figures of the series. Every function takes `ax`, draws on it and returns its artists."""
 
 from contextlib import contextmanager
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import torch
@@ -133,7 +134,7 @@ def scalar_path(ax, function, points, name, *, low, high, label=None):
     (line,) = ax.plot(at, [float(function(t)) for t in at], label=label or name, **settings)
     heights = [float(function(torch.as_tensor(p))) for p in points]
     dots = ax.scatter(points, heights, color=line.get_color(), zorder=4, s=45)
-    for before, after in zip(range(len(points) - 1), range(1, len(points)), strict=True):
+    for before, after in pairwise(range(len(points))):
         ax.annotate(
             "",
             xy=(points[after], heights[after]),

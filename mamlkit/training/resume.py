@@ -52,6 +52,7 @@ def _facts(step, iteration, seconds):
 
 
 def save(folder, step, generator, losses, seconds):
+    """Write everything that `restore` needs into the run's folder."""
     tensors = {
         "params": step.params,
         "optimizer": checkpoints.optimizer_state(step.optimizer)[0],
