@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: lab test lint unit notebooks-test notebooks setup clean help
+.PHONY: lab test lint unit notebooks-test notebooks bench setup clean help
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -27,6 +27,10 @@ notebooks-test: $(READY)
 
 notebooks: $(READY)  ## execute the notebooks and keep their new outputs (BOOKS=notebooks/03*.ipynb for some)
 	$(BIN)/python tools/execute_notebooks.py $(BOOKS)
+
+bench: $(READY)  ## mamlkit's speed beside its peers', 25 minutes (ARGS='--only sine' for some)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python -m benchmarks $(ARGS)
 
 setup: $(READY)  ## only set up .venv
 

@@ -2,7 +2,12 @@
 
 from mamlkit.evaluation import Evaluation, evaluate
 from mamlkit.learners.adapt import adapt
+from mamlkit.learners.implicit import ImplicitMAML
 from mamlkit.learners.maml import MAML, FirstOrderMAML
+from mamlkit.learners.partial import ANIL, BOIL
+from mamlkit.learners.protomaml import ProtoMAML
+from mamlkit.learners.rates import MAMLPlusPlus, MetaSGD
+from mamlkit.learners.reptile import Reptile
 from mamlkit.models.networks import OmniglotNetwork, SineNetwork
 from mamlkit.tasks.batch import TaskBatch
 from mamlkit.tasks.characters import Characters, characters
@@ -15,13 +20,20 @@ from mamlkit.training.step import MetaStep, meta_gradient
 __version__ = "0.1.0"
 
 __all__ = [
+    "ANIL",
+    "BOIL",
     "MAML",
     "Characters",
     "Evaluation",
     "FewShot",
     "FirstOrderMAML",
+    "ImplicitMAML",
+    "MAMLPlusPlus",
+    "MetaSGD",
     "MetaStep",
     "OmniglotNetwork",
+    "ProtoMAML",
+    "Reptile",
     "Run",
     "SineNetwork",
     "Sinusoids",

@@ -15,8 +15,8 @@ def whole(caller, name, value, *, least, hint=""):
     return int(value)
 
 
-def number(caller, name, value, *, above=None, least=None, hint=""):
-    """Return `value` as a float, or raise: finite, and above or at least the bound given."""
+def number(caller, name, value, *, above=None, least=None, most=None, hint=""):
+    """Return `value` as a float, or raise: finite, and within the bounds given."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{caller}: {name} must be a number, got {value!r}{_then(hint)}")
     if not math.isfinite(value):
@@ -25,6 +25,8 @@ def number(caller, name, value, *, above=None, least=None, hint=""):
         raise ValueError(f"{caller}: {name} must be above {above}, got {value}{_then(hint)}")
     if least is not None and value < least:
         raise ValueError(f"{caller}: {name} must be at least {least}, got {value}{_then(hint)}")
+    if most is not None and value > most:
+        raise ValueError(f"{caller}: {name} must be at most {most}, got {value}{_then(hint)}")
     return float(value)
 
 

@@ -15,7 +15,8 @@ def adapt(params, loss, support, *, lr, steps, first_order=False):
     params: θ, a dict (or any pytree) of tensors.
     loss: a function `(params, x, y) -> scalar`.
     support: `(x, y)` of one task; its tensors have no leading task dimension.
-    lr: the step size α, at least 0. steps: how many, at least 0.
+    lr: the step size α, at least 0; or one for each tensor of θ, a dict like `params`.
+    steps: how many, at least 0.
 
     For several tasks at once, map it with `mamlkit.learners.batching.over_tasks`, a `vmap` that
     keeps second derivatives right.
@@ -25,13 +26,15 @@ def adapt(params, loss, support, *, lr, steps, first_order=False):
     >>> adapt({"a": torch.zeros(())}, loss, support, lr=0.5, steps=1)
     {'a': tensor(1.5000)}
     """
-    if not lr >= 0:
-        raise ValueError(f"adapt: lr must be at least 0, got {lr}; use a small number such as 0.01")
+    if isinstance(lr, (int, float)):
+        if not lr >= 0:
+            raise ValueError(f"adapt: lr must be at least 0, got {lr}; use a small number: 0.01")
+        lr = tree_map(lambda _: lr, params)
     if not steps >= 0:
         raise ValueError(f"adapt: steps must be at least 0, got {steps}")
     for _ in range(steps):
         gradient = grad(loss)(params, *support)
         if first_order:
             gradient = tree_map(torch.Tensor.detach, gradient)
-        params = tree_map(lambda p, g: p - lr * g, params, gradient)
+        params = tree_map(lambda p, g, a: p - a * g, params, gradient, lr)
     return params

@@ -70,6 +70,14 @@ class Learner:
         """The loss of these parameters on one set of points: what the inner loop descends."""
         return self.loss(self.predict(params, x), y)
 
+    def at(self, progress):
+        """Who trains when this share of a run is done (0 to 1), and numbers that change with it.
+
+        Returns `(learner, extras)`. `outer_loss` finds the tensors of `extras` among its
+        parameters; they get no gradient. Here: this learner throughout, and no extras.
+        """
+        return self, {}
+
     def trajectory(self, params, support, steps):
         """Yield the parameters after 0, 1, ... `steps` steps of adaptation, without gradients."""
         raise NotImplementedError

@@ -13,6 +13,12 @@ class MAML(Learner):
         paper's 5-way Omniglot code, which sums over the ways and averages over shots, is 2.0
         here.
     steps: inner steps in training. With 0, the objective is that of pretraining on all tasks.
+    recompute: 0, or how many inner steps to compute again at a time on the way back instead of
+        keeping them: a long inner loop then fits in memory, for one more pass of time. About the
+        square root of `steps` needs least.
+
+    Its relatives differ in one of four things: `init`, what is meta-learned; `start`, where the
+    inner loop begins; `rate`, its step sizes; `moves`, which parameters take part in it.
 
     Raises ValueError for a step size below 0, a negative number of steps, a module without
     trainable parameters, or one whose batch normalisation keeps running statistics.
@@ -28,36 +34,57 @@ class MAML(Learner):
 
     first_order = False
 
-    def __init__(self, module, loss, *, lr, steps=1):
+    def __init__(self, module, loss, *, lr, steps=1, recompute=0):
         name = type(self).__name__
         hint = "use a small positive number such as 0.01"
         self.lr = require.number(name, "lr", lr, least=0, hint=hint)
         self.steps = require.whole(name, "steps", steps, least=0)
+        self.recompute = require.whole(name, "recompute", recompute, least=0)
         super().__init__(module, loss)
 
     def __repr__(self):
         loss = getattr(self.loss, "__name__", type(self.loss).__name__)
         module = " ".join(repr(self.module).split())
-        kind = type(self).__name__
-        return f"{kind}(loss={loss}, lr={self.lr}, steps={self.steps}, module={module})"
+        known = {"module", "loss", "recompute"}  # the last changes the cost, not the result
+        own = {k: v for k, v in vars(self).items() if k not in known and not k.startswith("_")}
+        settings = "".join(f"{name}={value!r}, " for name, value in own.items())
+        return f"{type(self).__name__}(loss={loss}, {settings}module={module})"
+
+    def start(self, params, support):
+        """θ, from which the inner loop sets out: the module's parameters and no others."""
+        return params
+
+    def rate(self, params, number):
+        """The step size of the inner step of this number: one, or one for each that moves."""
+        return self.lr
+
+    def moves(self, name):
+        """Whether the parameter of this name takes part in the inner loop."""
+        return True
+
+    def step(self, params, theta, support, number, first_order):
+        """One inner step, the `number`-th from 0: θ of the next."""
+        moving = {name: value for name, value in theta.items() if self.moves(name)}
+        loss = lambda moving, x, y: self.task_loss({**theta, **moving}, x, y)
+        lr = self.rate(params, number)
+        return {**theta, **adapt(moving, loss, support, lr=lr, steps=1, first_order=first_order)}
+
+    def path(self, params, support, steps, first_order):
+        """Yield θ after 0, 1, ... `steps` inner steps, differentiable."""
+        theta = self.start(params, support)
+        yield theta
+        for number in range(steps):
+            theta = self.step(params, theta, support, number, first_order)
+            yield theta
 
     def adapt(self, params, support):
         """θ' after `self.steps` steps on one task's support set `(x, y)`, differentiable."""
-        return adapt(
-            params,
-            self.task_loss,
-            support,
-            lr=self.lr,
-            steps=self.steps,
-            first_order=self.first_order,
-        )
+        *_, theta = self.path(params, support, self.steps, self.first_order)
+        return theta
 
     def trajectory(self, params, support, steps):
         """Yield θ after 0, 1, ... `steps` steps on one task's support set, without gradients."""
-        yield params
-        for _ in range(steps):
-            params = adapt(params, self.task_loss, support, lr=self.lr, steps=1, first_order=True)
-            yield params
+        yield from self.path(params, support, steps, first_order=True)
 
 
 class FirstOrderMAML(MAML):

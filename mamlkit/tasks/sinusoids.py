@@ -85,7 +85,7 @@ class Sinusoids:
         """Draw the amplitude and phase of `tasks` waves."""
         tasks = require.whole("Sinusoids", "tasks", tasks, least=1)
         draw = torch.rand(2, tasks, 1, 1, generator=generator, device=self.device)
-        return Waves(_within(self.amplitude, draw[0]), _within(self.phase, draw[1]))
+        return self._waves(draw)
 
     def sample(self, tasks, shots, queries, *, generator=None) -> TaskBatch:
         """Draw `tasks` waves, each with `shots` support and `queries` query points.
@@ -94,22 +94,46 @@ class Sinusoids:
         y `[tasks, points, 1]`. `generator`: a `torch.Generator` on this device; without one,
         torch's global one.
         """
-        return self.points(self.waves(tasks, generator=generator), shots, queries, generator)
+        return self.build(self.draw(tasks, shots, queries, generator=generator), shots)
+
+    def draw(self, tasks, shots, queries, *, generator=None) -> tuple[Tensor, ...]:
+        """Only the random numbers of `sample`; `build` makes the tasks of them.
+
+        `fit` compiles `build` into the meta-step, which makes sampling nearly free.
+        """
+        tasks = require.whole("Sinusoids", "tasks", tasks, least=1)
+        waves = torch.rand(2, tasks, 1, 1, generator=generator, device=self.device)
+        return waves, *self._draw_points(tasks, shots, queries, generator)
+
+    def build(self, drawn, shots) -> TaskBatch:
+        """The tasks that these random numbers of `draw` stand for, the first `shots` as support."""
+        waves, *points = drawn
+        return self._build(self._waves(waves), points, shots)
 
     def points(self, waves, shots, queries, generator=None) -> TaskBatch:
         """Draw support and query points on given waves."""
+        points = self._draw_points(len(waves.amplitude), shots, queries, generator)
+        return self._build(waves, points, shots)
+
+    def _waves(self, unit):
+        return Waves(_within(self.amplitude, unit[0]), _within(self.phase, unit[1]))
+
+    def _draw_points(self, tasks, shots, queries, generator):
         shots = require.whole("Sinusoids", "shots", shots, least=1)
         queries = require.whole("Sinusoids", "queries", queries, least=1)
-        shape = (len(waves.amplitude), shots + queries, 1)
-        x = _within(self.x, torch.rand(shape, generator=generator, device=self.device))
+        where = {"generator": generator, "device": self.device}
+        x = torch.rand(tasks, shots + queries, 1, **where)
+        return (x, torch.randn(x.shape, **where)) if self.noise else (x,)
+
+    def _build(self, waves, points, shots):
+        x = _within(self.x, points[0])
         y = sine(x, *waves)
+        support_y, query_y = y[:, :shots], y[:, shots:]
         if self.noise:
-            noise = torch.randn(shape, generator=generator, device=self.device)
-            noise[:, shots:] = 0
-            y = y + self.noise * noise
+            support_y = support_y + self.noise * points[1][:, :shots]
         if self.reveal:
-            x = torch.cat([x, *(wave.expand(shape) for wave in waves)], dim=-1)
-        return TaskBatch(x[:, :shots], y[:, :shots], x[:, shots:], y[:, shots:])
+            x = torch.cat([x, *(wave.expand(x.shape) for wave in waves)], dim=-1)
+        return TaskBatch(x[:, :shots], support_y, x[:, shots:], query_y)
 
 
 def _within(interval, unit):

@@ -11,10 +11,10 @@ from tqdm import tqdm
 from mamlkit import devices, files, require
 from mamlkit.training import checkpoint as checkpoints
 from mamlkit.training import resume
+from mamlkit.training.compiling import pays
 from mamlkit.training.step import MetaStep
 
 ADAM = partial(torch.optim.Adam, lr=1e-3, fused=True)  # the paper's, in both experiments
-WORTH_COMPILING = 5_000  # iterations from which "auto" compiles
 
 
 @dataclass
@@ -24,11 +24,13 @@ class Run:
     params: the meta-trained parameters, a dict of tensors without gradients.
     history: `{"loss": [iterations]}`, the mean query loss after adaptation, on the CPU.
     seconds: of training, compilation and all earlier parts of a resumed run included.
+    compiled: whether the meta-step was to be compiled.
     """
 
     params: dict[str, Tensor]
     history: dict[str, Tensor] = field(repr=False)
     seconds: float = 0.0
+    compiled: bool = False
 
     @property
     def iterations(self):
@@ -46,10 +48,12 @@ def fit(
     tasks_per_batch=25,
     optimizer=ADAM,
     schedule=None,
+    clip=None,
     params=None,
     seed=0,
     device="auto",
     compile="auto",
+    chunk=None,
     checkpoint=None,
     checkpoint_every=1_000,
     progress=True,
@@ -64,10 +68,13 @@ def fit(
     optimizer: a function from a list of tensors to a `torch.optim` optimiser; Adam at 1e-3.
     schedule: None, "cosine" (to 0 over all iterations), or a function from the optimiser to a
         `torch.optim.lr_scheduler`.
+    clip: the largest norm of the meta-gradient, None for no bound.
     params: where to start, a dict of tensors; the module's own parameters by default.
     seed: of the tasks drawn (and of dropout). device: "auto" is CUDA, then MPS, then the CPU.
-    compile: True, False, or "auto", which compiles a run of 5,000 iterations or more. Where
-        compilation fails, the run goes on eagerly and says so.
+    compile: True, False, or "auto", which compiles where that is expected to save time, weighing
+        the size of a step and the number of iterations. Where compilation fails, the run goes on
+        eagerly and says so.
+    chunk: tasks at a time where memory is short, None for all of a batch at once.
     checkpoint: a folder to save to every `checkpoint_every` iterations and to resume from. A run
         resumed there ends as if it had never stopped.
     progress: show a bar with loss, rate and time left.
@@ -104,18 +111,17 @@ def fit(
     start = {k: v.to(device) for k, v in (params or learner.init()).items()}
     if schedule == "cosine":
         schedule = partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=iterations)
-    compile = iterations >= WORTH_COMPILING if compile == "auto" else compile
-    step = MetaStep(learner, start, optimizer, schedule, compile)
+    draw, build = _draw_and_build(distribution, tasks_per_batch, shots, queries, generator)
+    step = MetaStep(learner, start, optimizer, schedule, clip=clip, chunk=chunk, build=build)
     if isinstance(step.schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
         raise ValueError(
             "fit: ReduceLROnPlateau needs a metric at every step, which fit has not; use 'cosine' "
             "or a schedule that counts iterations"
         )
-    draw = partial(distribution.sample, tasks_per_batch, shots, queries, generator=generator)
 
     forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     with forked, learner.mode(training=True):
-        _try(draw, learner)
+        drawn = _try(draw, build, learner)
         generator.manual_seed(seed)
         torch.manual_seed(seed)
         losses = torch.zeros(iterations, device=device)
@@ -131,7 +137,13 @@ def fit(
                 "device": device.type,
             }
             checkpoints.claim(checkpoint, recipe)
-            done, seconds = resume.restore(checkpoint, step, generator, losses)
+            done, seconds, before = resume.restore(checkpoint, step, generator, losses)
+            compile = before if compile == "auto" and done else compile
+        if compile == "auto":
+            found = learner.at(0.0)
+            trial = lambda: step.gradient(found[0], step.params, found[1], drawn)
+            compile = pays(trial, iterations)
+        step.compile = compile
         begun = time.perf_counter() - seconds
         bar = tqdm(
             total=iterations,
@@ -143,7 +155,7 @@ def fit(
         )
         with bar:
             while done < iterations:
-                losses[done] = step(draw())
+                losses[done] = step(draw(), progress=done / iterations)
                 done += 1
                 if bar.update() or done == iterations:
                     bar.set_postfix(loss=f"{_finite(losses, done):.3f}", refresh=False)
@@ -154,15 +166,25 @@ def fit(
                     seconds = time.perf_counter() - begun
                     resume.save(checkpoint, step, generator, losses[:done], seconds)
     seconds = time.perf_counter() - begun
-    return Run(step.params, {"loss": losses.cpu()}, seconds)
+    return Run(step.params, {"loss": losses.cpu()}, seconds, step.compile)
 
 
-def _try(draw, learner):
-    """Draw one batch and look at it, before the work begins."""
-    batch = draw()
+def _draw_and_build(distribution, tasks, shots, queries, generator):
+    """What is drawn anew for each step, and what makes the task batch of it inside the step."""
+    if hasattr(distribution, "build"):
+        draw = partial(distribution.draw, tasks, shots, queries, generator=generator)
+        return draw, partial(distribution.build, shots=shots)
+    return partial(distribution.sample, tasks, shots, queries, generator=generator), lambda b: b
+
+
+def _try(draw, build, learner):
+    """Draw one batch and look at it, before the work begins; what was drawn."""
+    drawn = draw()
+    batch = build(drawn)
     for name, tensor in batch._asdict().items():
         require.finite("fit", name, tensor, hint="a single NaN would spoil all parameters")
     devices.same("fit", the_tasks=batch.support_x.device, the_model=_device(learner))
+    return drawn
 
 
 def _device(learner):

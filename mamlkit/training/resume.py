@@ -47,6 +47,7 @@ def _facts(step, iteration, seconds):
         "seconds": seconds,
         "optimizer": checkpoints.optimizer_state(step.optimizer)[1],
         "schedule": step.schedule.state_dict() if step.schedule else None,
+        "compiled": step.compile,
         "torch": torch.__version__,
     }
 
@@ -64,10 +65,14 @@ def save(folder, step, generator, losses, seconds):
 
 
 def restore(folder, step, generator, losses):
-    """Bring everything to where the folder's newest checkpoint stands; (iteration, seconds)."""
+    """Bring everything to where the folder's newest checkpoint stands.
+
+    Returns (iteration, seconds, whether the run was compiled). To be called before the first step:
+    a compiled step keeps hold of the optimiser's state as it finds it.
+    """
     found = checkpoints.newest(folder)
     if found is None:
-        return 0, 0.0
+        return 0, 0.0, False
     tensors, facts = found
     done = facts["iteration"]
     if done > len(losses):
@@ -83,4 +88,4 @@ def restore(folder, step, generator, losses):
         checkpoints.restore_schedule(step.schedule, facts["schedule"])
     checkpoints.restore_random_states(generator, tensors["random"])
     losses[:done] = tensors["history"]["loss"]
-    return done, facts["seconds"]
+    return done, facts["seconds"], facts.get("compiled", False)

@@ -1,18 +1,24 @@
 """One turn of the outer loop: from a task batch to one update of the meta-parameters."""
 
-import warnings
-
 import torch
 from torch.func import grad_and_value
+from torch.nn.utils import get_total_norm
 
+from mamlkit import require
 from mamlkit.learners.batching import over_tasks
+from mamlkit.learners.recompute import recomputed_gradient
+from mamlkit.tasks.batch import TaskBatch
+from mamlkit.training.compiling import Compiled
+from mamlkit.training.update import traceable
 
 
-def meta_gradient(learner, params, batch):
+def meta_gradient(learner, params, batch, *, chunk=None, extras=None):
     """The gradient by θ of the mean query loss after adaptation, and that loss.
 
-    Finn et al. 2017, algorithm 1, line 8. All tasks of the batch at once, through
-    `over_tasks`. Returns `(gradients, loss)`: a dict like `params` and a scalar.
+    Finn et al. 2017, algorithm 1, line 8. All tasks of the batch at once, through `over_tasks`;
+    or `chunk` tasks at a time, which needs less memory. `extras`: tensors that the learner's
+    `outer_loss` finds among its parameters (see `Learner.at`).
+    Returns `(gradients, loss)`: a dict like `params` and a scalar.
 
     >>> from mamlkit import MAML, SineNetwork, Sinusoids
     >>> maml = MAML(SineNetwork(), torch.nn.functional.mse_loss, lr=0.01)
@@ -21,9 +27,28 @@ def meta_gradient(learner, params, batch):
     >>> gradients.keys() == maml.init().keys(), loss.shape
     (True, torch.Size([]))
     """
+    tasks = len(batch.support_x)
+    if chunk is None or chunk >= tasks:
+        return _gradient(learner, params, extras or {}, batch)
+    gradients, loss = {name: torch.zeros_like(value) for name, value in params.items()}, 0.0
+    for first in range(0, tasks, chunk):
+        part = TaskBatch(*(tensor[first : first + chunk] for tensor in batch))
+        share = len(part.support_x) / tasks
+        found, part_loss = _gradient(learner, params, extras or {}, part)
+        for name, gradient in gradients.items():
+            gradient += share * found[name].detach()
+        loss = loss + share * part_loss.detach()
+    return gradients, loss
+
+
+def _gradient(learner, params, extras, batch):
+    if getattr(learner, "recompute", 0):
+        one = lambda task: recomputed_gradient(learner, {**params, **extras}, task)
+        gradients, losses = over_tasks(one, learner.module, batch)
+        return {name: gradients[name].mean(0) for name in params}, losses.mean()
 
     def objective(params):
-        outer_loss = lambda task: learner.outer_loss(params, task)
+        outer_loss = lambda task: learner.outer_loss({**params, **extras}, task)
         return over_tasks(outer_loss, learner.module, batch).mean()
 
     return grad_and_value(objective)(params)
@@ -35,41 +60,105 @@ class MetaStep:
     params: dict of tensors, the starting point; copied.
     optimizer: a function from a list of tensors to a `torch.optim` optimiser.
     schedule: a function from that optimiser to a `torch.optim.lr_scheduler`, or None.
-    compile: compile the meta-gradient as a whole; where that fails, run it eagerly and say so.
+    compile: compile gradient and update as one program (SGD, Adam, AdamW), or the gradient alone
+        (any other optimiser); where that fails, run eagerly and say so.
+    clip: the largest norm of the meta-gradient, all parameters together; None for no bound.
+    chunk: tasks at a time, None for all at once.
+    build: a function that makes the task batch of what the step is called with; it is compiled
+        too. By default the step is called with the batch itself.
     """
 
-    def __init__(self, learner, params, optimizer, schedule=None, compile=False):
+    def __init__(
+        self,
+        learner,
+        params,
+        optimizer,
+        schedule=None,
+        compile=False,
+        *,
+        clip=None,
+        chunk=None,
+        build=None,
+    ):
         self.learner = learner
         self.leaves = {k: v.detach().clone().requires_grad_() for k, v in params.items()}
         self.optimizer = optimizer(list(self.leaves.values()))
         self.schedule = schedule(self.optimizer) if schedule else None
-        self._eager = lambda params, batch: meta_gradient(learner, params, batch)
-        self._gradient = self._compiled if compile else self._eager
+        self.compile = compile
+        hint = "None is no bound"
+        self.clip = clip and require.number("MetaStep", "clip", clip, above=0, hint=hint)
+        self.chunk = chunk and require.whole("MetaStep", "chunk", chunk, least=1)
+        self.build = build or (lambda batch: batch)
+        self._programs = {}
+        device = next(iter(self.leaves.values())).device
+        self._rate = torch.zeros((), device=device)
+        self._shown_rate = None
 
     @property
     def params(self):
         """The meta-parameters θ as they stand, without gradients; they move with the next step."""
         return {name: leaf.detach() for name, leaf in self.leaves.items()}
 
-    def __call__(self, batch):
-        """Update θ once; return the loss before the update, a scalar on the device."""
-        gradients, loss = self._gradient(self.params, batch)
+    def __call__(self, drawn, progress=1.0):
+        """Update θ once; return the loss before the update, a scalar on the device.
+
+        drawn: the task batch, or what `build` makes it of.
+        progress: the share of the run that is done, from 0 to 1; some learners change with it.
+        """
+        learner, extras = self.learner.at(progress)
+        extras = {name: value.to(self._rate.device) for name, value in extras.items()}
+        key = (id(learner), learner.module.training, *((t.shape, t.dtype) for t in drawn))
+        if key not in self._programs:
+            self._programs[key] = self._program(learner)
+        loss = self._programs[key](extras, drawn)
+        if self.schedule:
+            self.schedule.step()
+        return loss
+
+    def gradient(self, learner, params, extras, drawn):
+        """The meta-gradient on what was drawn, clipped, and the loss."""
+        batch = self.build(drawn)
+        gradients, loss = meta_gradient(learner, params, batch, chunk=self.chunk, extras=extras)
+        if self.clip:
+            norm = get_total_norm(list(gradients.values()))
+            scale = (self.clip / (norm + 1e-6)).clamp(max=1.0)
+            gradients = {name: scale * gradient for name, gradient in gradients.items()}
+        return gradients, loss.detach()
+
+    def _program(self, learner):
+        """The function from (extras, drawn) to the loss that updates θ."""
+        params = self.params
+        eager = lambda *args: self.gradient(learner, params, *args)
+        found = traceable(self.optimizer)
+        if not self.compile:
+            return lambda *args: self._update(*eager(*args))
+        if found is None or self.chunk:
+            held = lambda params, *args: self.gradient(learner, params, *args)
+            gradient = Compiled(held, params, eager)
+            return lambda *args: self._update(*gradient(*args))
+        state, update = found
+
+        def whole(held, *args):
+            params, state, rate = held
+            gradients, loss = self.gradient(learner, params, *args)
+            update(params.values(), gradients.values(), state, rate)
+            return loss
+
+        held = params, state, self._rate
+        program = Compiled(whole, held, lambda *args: self._update(*eager(*args)))
+        (group,) = self.optimizer.param_groups
+        self.optimizer._opt_called = True  # for the schedule, which asks for optimizer.step()
+
+        def run(*args):
+            if group["lr"] != self._shown_rate:
+                self._shown_rate = group["lr"]
+                self._rate.fill_(self._shown_rate)
+            return program(*args)
+
+        return run
+
+    def _update(self, gradients, loss):
         for name, leaf in self.leaves.items():
             leaf.grad = gradients[name]
         self.optimizer.step()
-        if self.schedule:
-            self.schedule.step()
-        return loss.detach()
-
-    def _compiled(self, params, batch):
-        """The first call: try the compiler once, and settle on it or on eager."""
-        compiled = torch.compile(self._eager, fullgraph=True, isolate_recompiles=True)
-        try:
-            result = compiled(params, batch)
-        except Exception as error:
-            result = self._eager(params, batch)  # a mistake of the caller's shows itself here
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            warnings.warn(f"fit: running eagerly, torch.compile failed: {reason}", stacklevel=4)
-            compiled = self._eager
-        self._gradient = compiled
-        return result
+        return loss

@@ -1,0 +1,1 @@
+"""mamlkit's speed beside that of its peers: `make bench`, or `python -m benchmarks --help`."""

@@ -1,0 +1,52 @@
+"""ProtoMAML: MAML whose head starts from prototypes."""
+
+import torch
+from torch.func import functional_call
+from torch.nn.functional import one_hot
+
+from mamlkit.learners.maml import MAML
+
+HEAD = ("head.weight", "head.bias")
+
+
+class ProtoMAML(MAML):
+    """MAML whose linear head starts from the mean embedding of each class of the support set.
+
+    Triantafillou et al. 2020 (arXiv:1903.03096), section 3: the scores -‖f(x) - c‖² of a
+    prototypical network are, up to a term that all classes share, those of a linear head with
+    W = 2c and b = -‖c‖². So the head is not meta-learned; the body is, and both adapt, with
+    gradients through the prototypes.
+
+    module: an `nn.Module` with a `body`, whose output is `[points, features]`, and a linear `head`
+        on it, such as `OmniglotNetwork`. Other arguments as for `MAML`.
+
+    Raises ValueError for a module of another form.
+
+    >>> from mamlkit import OmniglotNetwork
+    >>> learner = ProtoMAML(OmniglotNetwork(ways=5), torch.nn.functional.cross_entropy, lr=0.4)
+    >>> any(name.startswith("head") for name in learner.init())
+    False
+    """
+
+    def __init__(self, module, loss, *, lr, steps=1, recompute=0):
+        body, head = (getattr(module, part, None) for part in ("body", "head"))
+        if body is None or not isinstance(head, torch.nn.Linear) or head.bias is None:
+            raise ValueError(
+                "ProtoMAML: the module needs a `body` that embeds and a `head`, an nn.Linear with "
+                f"bias that scores; {type(module).__name__} has {body and 'no such head'}"
+            )
+        super().__init__(module, loss, lr=lr, steps=steps, recompute=recompute)
+
+    def init(self):
+        """The parameters of the body, copied."""
+        return {name: value for name, value in super().init().items() if name not in HEAD}
+
+    def start(self, params, support):
+        """θ: the body, and a head made of the support set's prototypes."""
+        x, y = support
+        inside = {n.removeprefix("body."): v for n, v in params.items() if n.startswith("body.")}
+        features = functional_call(self.module.body, inside, (x,))
+        member = one_hot(y, self.module.head.out_features).to(features.dtype)
+        prototypes = member.T @ features / member.sum(0)[:, None]
+        head = 2 * prototypes, -(prototypes**2).sum(-1)
+        return {**params, **dict(zip(HEAD, head, strict=True))}

@@ -1,0 +1,136 @@
+"""Compiling a meta-step: when it pays, and how it is done."""
+
+import time
+import warnings
+
+import torch
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+SECONDS_AN_OPERATION = 0.05  # of compiling, for each operation of the eager step
+FASTER = 2.0  # at least, once compiled; where it is more, compiling pays even sooner
+
+
+def pays(step, iterations):
+    """Whether compiling `step()` is expected to save time over so many iterations.
+
+    Runs the step eagerly, twice: once to count its operations, from which the compile time is
+    estimated, once to time it.
+    """
+    with _Count() as count:
+        step()
+    begun = time.perf_counter()
+    step()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    saved = iterations * (time.perf_counter() - begun) * (1 - 1 / FASTER)
+    return saved > SECONDS_AN_OPERATION * count.operations
+
+
+class _Count(TorchDispatchMode):
+    def __enter__(self):
+        self.operations = 0
+        return super().__enter__()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.operations += 1
+        return func(*args, **(kwargs or {}))
+
+
+class Compiled:
+    """`function(held, *args)`, compiled as a whole at the first call, called as `compiled(*args)`.
+
+    The function is recorded once as a graph of tensor operations and handed to TorchInductor, the
+    compiler behind `torch.compile`. Nothing is left to be checked at a call, which for a step of a
+    third of a millisecond matters. So the program holds for arguments of the same shapes and for
+    an unchanged function: whoever changes either makes a new one.
+
+    held: a pytree of tensors that the function may change in place, always the same ones.
+    args: dicts or tuples of tensors, of the same shapes at each call.
+    eager: `eager(*args)`, what to run, with a warning, where the function does not compile.
+    """
+
+    def __init__(self, function, held, eager):
+        self.function = function
+        self.held = tree_flatten(held)
+        self.eager = eager
+        self.program = None
+
+    def __call__(self, *args):
+        """What `function(held, *args)` returns."""
+        if self.program is None:
+            try:
+                self.program = self._compile(args)
+                return self._run(*args)
+            except Exception as error:
+                self.program = False
+                result = self.eager(*args)  # a mistake of the caller's shows itself here
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+                warnings.warn(f"fit: running eagerly, compiling failed: {reason}", stacklevel=5)
+                return result
+        return self._run(*args) if self.program else self.eager(*args)
+
+    def _run(self, *args):
+        leaves = [t for arg in args for t in (arg.values() if isinstance(arg, dict) else arg)]
+        return tree_unflatten(self.program(*self.held[0], *leaves), self.returned)
+
+    def _compile(self, args):
+        leaves, spec = tree_flatten(args)
+        count = len(self.held[0])
+
+        def flat(*tensors):
+            held = tree_unflatten(tensors[:count], self.held[1])
+            result = self.function(held, *tree_unflatten(tensors[count:], spec))
+            found, self.returned = tree_flatten(result)
+            return found
+
+        inputs = [*self.held[0], *leaves]
+        devices = {tensor.device for tensor in inputs if tensor.is_cuda}
+        with torch.no_grad(), torch.random.fork_rng(devices=list(devices)):
+            graph = make_fx(flat)(*(tensor.clone() for tensor in inputs))
+        for node in graph.graph.nodes:
+            node.meta.pop("val", None)  # example values; the compiler makes its own
+        if devices:
+            return _on_gpu(graph, inputs, count)
+        return _on_cpu(graph, inputs)
+
+
+def _on_cpu(graph, inputs):
+    from mamlkit.training.products import SmallProducts  # brings in the compiler, seconds of it
+
+    return torch._inductor.compile(
+        graph, inputs, options={"cpp_wrapper": True, "post_grad_custom_pre_pass": SmallProducts()}
+    )
+def _on_gpu(graph, inputs, held):
+    return _Captured(torch._inductor.compile(graph, inputs), held)
+
+
+class _Captured:
+    """A program whose kernels are launched as one CUDA graph, from the second call on."""
+
+    def __init__(self, program, held):
+        self.program = program
+        self.held = held  # so many arguments, the first ones, are always the same tensors
+        self.graph = None
+        self.warm = False
+
+    def __call__(self, *leaves):
+        held, given = leaves[: self.held], leaves[self.held :]
+        if not self.warm:  # libraries set themselves up, which must not happen while capturing
+            self.warm = True
+            here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
+            aside.wait_stream(here)
+            with torch.cuda.stream(aside):
+                returned = self.program(*leaves)
+            here.wait_stream(aside)
+            return returned
+        if self.graph is None:
+            self.given = [tensor.clone() for tensor in given]
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.returned = self.program(*held, *self.given)
+        for mine, new in zip(self.given, given, strict=True):
+            mine.copy_(new)
+        self.graph.replay()
+        return [tensor.clone() for tensor in self.returned]
