@@ -1,5 +1,6 @@
 """mamlkit itself, through its public interface."""
 
+from functools import partial
 from itertools import cycle, islice
 
 import torch
@@ -7,6 +8,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 from benchmarks.peers.networks import finish
 from mamlkit import MAML, MetaStep, OmniglotNetwork, SineNetwork, Sinusoids
+from mamlkit.devices import generator
 
 
 class Contender:
@@ -14,9 +16,9 @@ class Contender:
 
     compile = True
 
-    def __init__(self, learner, params):
-        adam = lambda leaves: torch.optim.Adam(leaves, lr=1e-3)
-        self.step = MetaStep(learner, params, adam, compile=self.compile)
+    def __init__(self, learner, params, build=None):
+        adam = lambda leaves: torch.optim.Adam(leaves, lr=1e-3, fused=True)
+        self.step = MetaStep(learner, params, adam, compile=self.compile, build=build)
         self.device = next(iter(params.values())).device
         learner.module.to(self.device)
 
@@ -36,13 +38,20 @@ class Contender:
 
 class Sine(Contender):
     def __init__(self, params, *, tasks, shots, queries, seed, steps=1):
-        torch.manual_seed(seed)
         hidden = len(params["body.0.bias"]), len(params["body.2.bias"])
-        super().__init__(MAML(SineNetwork(1, hidden), mse_loss, lr=0.01, steps=steps), params)
-        self.size, self.sines = (tasks, shots, queries), Sinusoids(device=self.device)
+        maml = MAML(SineNetwork(1, hidden), mse_loss, lr=0.01, steps=steps)
+        device = next(iter(params.values())).device
+        sines = Sinusoids(device=device)
+        super().__init__(maml, params, build=partial(sines.build, shots=shots))
+        self.draw = partial(sines.draw, tasks, shots, queries, generator=generator(seed, device))
+
+    def meta_gradient(self, batch):
+        """Of a program of its own, that takes the batch as it is."""
+        alone = Contender(self.step.learner, self.step.params)
+        return alone.meta_gradient(batch)
 
     def run(self, iterations):
-        self.train(self.sines.sample(*self.size) for _ in range(iterations))
+        self.train(self.draw() for _ in range(iterations))
 
 
 class SineEager(Sine):
@@ -50,9 +59,17 @@ class SineEager(Sine):
 
 
 class Omniglot(Contender):
+    """Its convolutions are products of patches: the kernels in another order."""
+
     def __init__(self, params, batches, *, ways, lr):
+        params = {ours(name): _as_product(value) for name, value in params.items()}
         super().__init__(MAML(OmniglotNetwork(ways), cross_entropy, lr=lr), params)
         self.batches = cycle(batches)
+
+    def meta_gradient(self, batch):
+        """In the layout of `nn.Conv2d`."""
+        found = super().meta_gradient(batch)
+        return {theirs(name): _as_kernel(name, value) for name, value in found.items()}
 
     def run(self, iterations):
         self.train(islice(self.batches, iterations))
@@ -60,3 +77,29 @@ class Omniglot(Contender):
 
 class OmniglotEager(Omniglot):
     compile = False
+
+
+def ours(name):
+    """body.0.0.weight is body.1.0.product.weight here, body.0.1.bias is body.1.1.bias."""
+    if not name.startswith("body."):
+        return name
+    _, block, layer, kind = name.split(".")
+    return f"body.{int(block) + 1}.{layer}.{'product.' * (layer == '0')}{kind}"
+
+
+def theirs(name):
+    """The way back."""
+    if not name.startswith("body."):
+        return name
+    _, block, layer, *_, kind = name.split(".")
+    return f"body.{int(block) - 1}.{layer}.{kind}"
+
+
+def _as_product(value):
+    return value.permute(0, 2, 3, 1).flatten(1) if value.ndim == 4 else value
+
+
+def _as_kernel(name, value):
+    if "product" not in name:
+        return value
+    return value.unflatten(1, (3, 3, value.shape[1] // 9)).permute(0, 3, 1, 2)

@@ -1,9 +1,7 @@
-"""Meta-training: it learns, it repeats itself to the bit, it resumes, it compiles to the same."""
+"""Meta-training: it learns, it repeats itself to the bit, it resumes."""
 
 import json
 import os
-import subprocess
-import sys
 from functools import partial
 
 import numpy as np
@@ -210,37 +208,6 @@ def test_divergence_stops_with_its_iteration(sines):
     wild = MAML(SineNetwork(), mse_loss, lr=1e6, steps=5)
     with pytest.raises(FloatingPointError, match=r"iteration 1; try a smaller step size"):
         fit(wild, sines, iterations=5, **SETTINGS)
-
-
-COMPILED = """
-import torch
-from mamlkit import MAML, SineNetwork, Sinusoids, fit
-torch.manual_seed(0)
-maml = MAML(SineNetwork(), torch.nn.functional.mse_loss, lr=0.01)
-runs = [fit(maml, Sinusoids(device="cpu"), iterations=30, shots=5, queries=5, device="cpu",
-            compile=mode, progress=False) for mode in (True, False)]
-torch.testing.assert_close(runs[0].params, runs[1].params, rtol=1e-4, atol=1e-5)
-"""
-
-
-def test_compiled_equals_eager():
-    """In a process of its own: compiled code carries no run-time shape checks."""
-    command = [sys.executable, "-W", "error::UserWarning:mamlkit", "-c", COMPILED]
-    subprocess.run(command, check=True, timeout=300)
-
-
-def test_no_compiler_means_eager_and_a_word(maml, sines, monkeypatch):
-    def refuse(*_, **__):
-        def call(*_):
-            raise RuntimeError("no C++ compiler found")
-
-        return call
-
-    eager = fit(maml, sines, iterations=3, **SETTINGS)
-    monkeypatch.setattr(torch, "compile", refuse)
-    with pytest.warns(UserWarning, match="running eagerly.*no C\\+\\+ compiler found"):
-        run = fit(maml, sines, iterations=3, compile=True, **SETTINGS)
-    assert equal(run.params, eager.params)
 
 
 @pytest.mark.gpu

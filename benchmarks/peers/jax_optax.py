@@ -135,7 +135,7 @@ def patches_and_matmul(x, weight):
 
 def omniglot_loss(convolve, params, x, y):
     for i in range(4):
-        x = convolve(x, params[f"body.{i}.0.weight"]) + params[f"body.{i}.0.bias"]
+        x = convolve(x, params[f"body.{i}.0.weight"])
         mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
         x = (x - mean) * jax.lax.rsqrt(variance + 1e-5)
         x = jax.nn.relu(x * params[f"body.{i}.1.weight"] + params[f"body.{i}.1.bias"])

@@ -42,12 +42,17 @@ def batch_statistics(channels):
 
 
 class OmniglotNetwork(nn.Module):
-    """Four 3x3 convolutions of stride 2 with 64 filters, normalised by the batch; a linear head."""
+    """Four 3x3 convolutions of stride 2 with 64 filters, normalised by the batch; a linear head.
+
+    The convolutions have no bias, which the normalisation would take out again.
+    """
 
     def __init__(self, ways, norm=batch_statistics):
         super().__init__()
         blocks = [
-            nn.Sequential(nn.Conv2d(before, 64, 3, stride=2, padding=1), norm(64), nn.ReLU())
+            nn.Sequential(
+                nn.Conv2d(before, 64, 3, stride=2, padding=1, bias=False), norm(64), nn.ReLU()
+            )
             for before in (1, 64, 64, 64)
         ]
         self.body = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())

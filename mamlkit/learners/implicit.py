@@ -1,6 +1,6 @@
 """MAML without differentiating through the inner loop: the implicit gradient."""
 
-from torch.func import grad, jvp
+from torch.func import grad
 
 from mamlkit import require
 from mamlkit.learners.maml import MAML
@@ -46,7 +46,7 @@ class ImplicitMAML(MAML):
         slope = lambda theta: grad(self.task_loss)(theta, *task.support)
 
         def product(v):
-            curved = jvp(slope, (phi,), (v,))[1]
+            curved = grad(lambda theta: _dot(slope(theta), v))(phi)  # the Hessian times v
             return {name: v[name] + curved[name] / self.strength for name in v}
 
         direction = conjugate_gradients(

@@ -12,7 +12,7 @@ HEAD = ("head.weight", "head.bias")
 class ProtoMAML(MAML):
     """MAML whose linear head starts from the mean embedding of each class of the support set.
 
-    Triantafillou et al. 2020 (arXiv:1903.03096), section 3: the scores -‖f(x) - c‖² of a
+    Triantafillou et al. 2020 (arXiv:1903.03096), "Proto-MAML": the scores -‖f(x) - c‖² of a
     prototypical network are, up to a term that all classes share, those of a linear head with
     W = 2c and b = -‖c‖². So the head is not meta-learned; the body is, and both adapt, with
     gradients through the prototypes.

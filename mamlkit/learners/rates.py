@@ -90,7 +90,9 @@ class MAMLPlusPlus(MAML):
         params = super().init()
         if not self.learned_rates:
             return params
-        rates = {RATE + name: value.new_full([self.steps], self.lr) for name, value in params.items()}
+        rates = {
+            RATE + name: value.new_full([self.steps], self.lr) for name, value in params.items()
+        }
         return {**params, **rates}
 
     def start(self, params, support):
@@ -115,7 +117,7 @@ class MAMLPlusPlus(MAML):
         return learner, {WEIGHTS: weights}
 
     def outer_loss(self, params, task):
-        """The query loss after the last step, or the weighted sum over all steps while it counts."""
+        """The query loss after the last step, or while it counts the weighted sum over all."""
         weights = params.get(WEIGHTS)
         if weights is None:
             return super().outer_loss(params, task)

@@ -31,25 +31,54 @@ class PatchConvolution(nn.Module):
         self, x: Float[Tensor, "images height width channels"]
     ) -> Float[Tensor, "images half_height half_width filters"]:
         """The filtered images."""
-        height, width = x.shape[1:3]
-        x = functional.pad(x, (0, 0, 1, 1, 1, 1))
-        rows, columns = (range(start, start + 3) for start in (0, 0))
-        views = [x[:, i : i + height : 2, j : j + width : 2] for i in rows for j in columns]
-        return self.product(torch.cat(views, dim=-1))
+        images, height, width, channels = x.shape
+        rows, columns = (height + 1) // 2, (width + 1) // 2
+        below, right = 2 * rows + 1 - height, 2 * columns + 1 - width
+        x = functional.pad(x, (0, 0, 1, right, 1, below))
+        x = x.view(images, rows + 1, 2, columns + 1, 2, channels)  # even and odd rows, columns
+        taps = [
+            x[:, i // 2 : i // 2 + rows, i % 2, j // 2 : j // 2 + columns, j % 2]
+            for i in range(3)
+            for j in range(3)
+        ]
+        return self.product(torch.cat(taps, dim=-1))
 
 
 class BatchNorm(nn.Module):
-    """Normalise each channel by the mean and variance of the images at hand, then scale and shift.
+    """Normalise each channel by its mean and variance over the images at hand, scale and shift it.
 
-    `nn.BatchNorm2d(channels, track_running_stats=False)` with the channels last (Ioffe and Szegedy
-    2015, algorithm 1). It keeps no running statistics, so it behaves the same in training and in
-    testing, and what it does to one image depends on the others.
+    Ioffe and Szegedy 2015, algorithm 1: `nn.BatchNorm2d(channels, track_running_stats=False)`, with
+    the channels last. It keeps no running statistics, so it behaves the same in training and in
+    testing, and what it makes of one image depends on the others.
     """
 
-    def __init__(self, channels):
+    def __init__(self, channels, tiny=1e-5):
         super().__init__()
-        self.norm = nn.BatchNorm1d(channels, track_running_stats=False)
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.tiny = tiny
 
     def forward(self, x: Float[Tensor, "*places channels"]) -> Float[Tensor, "*places channels"]:
         """The normalised images."""
-        return self.norm(x.flatten(0, -2)).view(x.shape)
+        variance, mean = torch.var_mean(x, dim=tuple(range(x.ndim - 1)), correction=0)
+        return (x - mean) * torch.rsqrt(variance + self.tiny) * self.weight + self.bias
+
+
+class ChannelsLast(nn.Module):
+    """From images `[images, channels, height, width]` to `[images, height, width, channels]`."""
+
+    def forward(
+        self, x: Float[Tensor, "images channels height width"]
+    ) -> Float[Tensor, "images height width channels"]:
+        """The same images."""
+        return x.movedim(1, -1)
+
+
+class SpatialMean(nn.Module):
+    """The mean of each channel over the places of the image."""
+
+    def forward(
+        self, x: Float[Tensor, "images height width channels"]
+    ) -> Float[Tensor, "images channels"]:
+        """One number a channel."""
+        return x.mean(dim=(1, 2))

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mamlkit import require
+from mamlkit.models.layers import BatchNorm, ChannelsLast, PatchConvolution, SpatialMean
 
 
 class SineNetwork(nn.Module):
@@ -43,7 +44,9 @@ class OmniglotNetwork(nn.Module):
     Finn et al. 2017, section 5.2: 3x3 convolutions of stride 2 with 64 filters, batch
     normalisation, ReLU; the mean over what space is left; a linear head. Batch normalisation uses
     the statistics of the images it is given, always: it keeps no running ones, so it behaves the
-    same in training and testing, and predictions for a query set depend on the whole set.
+    same in training and testing, and predictions for a query set depend on the whole set. Inside,
+    channels come last and convolutions are products of patches, which is what makes meta-learning
+    fast (see `PatchConvolution`). They have no bias: the normalisation would take it out again.
 
     ways: classes to tell apart. filters: of each convolution. channels: of the images.
 
@@ -60,15 +63,11 @@ class OmniglotNetwork(nn.Module):
         filters = require.whole("OmniglotNetwork", "filters", filters, least=1)
         channels = require.whole("OmniglotNetwork", "channels", channels, least=1)
         blocks = [
-            nn.Sequential(
-                nn.Conv2d(before, filters, kernel_size=3, stride=2, padding=1),
-                nn.BatchNorm2d(filters, track_running_stats=False),
-                nn.ReLU(),
-            )
+            nn.Sequential(PatchConvolution(before, filters), BatchNorm(filters), nn.ReLU())
             for before in (channels, filters, filters, filters)
         ]
         super().__init__()
-        self.body = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.body = nn.Sequential(ChannelsLast(), *blocks, SpatialMean())
         self.head = nn.Linear(filters, ways)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)

@@ -1,41 +1,15 @@
-"""Compiling a meta-step: when it pays, and how it is done."""
+"""Compiling a meta-step as one program. Importing this file takes a while: the compiler comes."""
 
-import time
 import warnings
 
 import torch
+from torch._guards import TracingContext, tracing
+from torch._subclasses import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-SECONDS_AN_OPERATION = 0.05  # of compiling, for each operation of the eager step
-FASTER = 2.0  # at least, once compiled; where it is more, compiling pays even sooner
-
-
-def pays(step, iterations):
-    """Whether compiling `step()` is expected to save time over so many iterations.
-
-    Runs the step eagerly, twice: once to count its operations, from which the compile time is
-    estimated, once to time it.
-    """
-    with _Count() as count:
-        step()
-    begun = time.perf_counter()
-    step()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    saved = iterations * (time.perf_counter() - begun) * (1 - 1 / FASTER)
-    return saved > SECONDS_AN_OPERATION * count.operations
-
-
-class _Count(TorchDispatchMode):
-    def __enter__(self):
-        self.operations = 0
-        return super().__enter__()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.operations += 1
-        return func(*args, **(kwargs or {}))
+from mamlkit.training.products import SmallProducts
 
 
 class Compiled:
@@ -73,11 +47,14 @@ class Compiled:
 
     def _run(self, *args):
         leaves = [t for arg in args for t in (arg.values() if isinstance(arg, dict) else arg)]
-        return tree_unflatten(self.program(*self.held[0], *leaves), self.returned)
+        if len(leaves) != self.given:  # the program itself would not notice
+            raise ValueError(f"Compiled: {len(leaves)} tensors given, {self.given} expected")
+        returned = self.program(*self.held[0], *(tensor.contiguous() for tensor in leaves))
+        return tree_unflatten(returned, self.returned)
 
     def _compile(self, args):
         leaves, spec = tree_flatten(args)
-        count = len(self.held[0])
+        count, self.given = len(self.held[0]), len(leaves)
 
         def flat(*tensors):
             held = tree_unflatten(tensors[:count], self.held[1])
@@ -85,7 +62,7 @@ class Compiled:
             found, self.returned = tree_flatten(result)
             return found
 
-        inputs = [*self.held[0], *leaves]
+        inputs = [*self.held[0], *(tensor.contiguous() for tensor in leaves)]
         devices = {tensor.device for tensor in inputs if tensor.is_cuda}
         with torch.no_grad(), torch.random.fork_rng(devices=list(devices)):
             graph = make_fx(flat)(*(tensor.clone() for tensor in inputs))
@@ -97,13 +74,21 @@ class Compiled:
 
 
 def _on_cpu(graph, inputs):
-    from mamlkit.training.products import SmallProducts  # brings in the compiler, seconds of it
+    options = {"cpp_wrapper": True, "post_grad_custom_pre_pass": SmallProducts()}
+    return _inductor(graph, inputs, options)
 
-    return torch._inductor.compile(
-        graph, inputs, options={"cpp_wrapper": True, "post_grad_custom_pre_pass": SmallProducts()}
-    )
+
+def _inductor(graph, inputs, options=None):
+    # Of the inputs the compiler needs only the shapes, and these fixed; the context of shapes is
+    # what its cache on disk asks for.
+    fake = FakeTensorMode(shape_env=ShapeEnv())
+    with tracing(TracingContext(fake)):
+        shapes = [fake.from_tensor(tensor, static_shapes=True) for tensor in inputs]
+        return torch._inductor.compile(graph, shapes, options=options)
+
+
 def _on_gpu(graph, inputs, held):
-    return _Captured(torch._inductor.compile(graph, inputs), held)
+    return _Captured(_inductor(graph, inputs), held)
 
 
 class _Captured:
@@ -122,7 +107,9 @@ class _Captured:
             here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
             aside.wait_stream(here)
             with torch.cuda.stream(aside):
-                returned = self.program(*leaves)
+                if len(leaves) != self.given:  # the program itself would not notice
+            raise ValueError(f"Compiled: {len(leaves)} tensors given, {self.given} expected")
+        returned = self.program(*leaves)
             here.wait_stream(aside)
             return returned
         if self.graph is None:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from mamlkit import devices, files, require
 from mamlkit.training import checkpoint as checkpoints
 from mamlkit.training import resume
-from mamlkit.training.compiling import pays
+from mamlkit.training.pays import pays
 from mamlkit.training.step import MetaStep
 
 ADAM = partial(torch.optim.Adam, lr=1e-3, fused=True)  # the paper's, in both experiments
@@ -24,12 +24,14 @@ class Run:
     params: the meta-trained parameters, a dict of tensors without gradients.
     history: `{"loss": [iterations]}`, the mean query loss after adaptation, on the CPU.
     seconds: of training, compilation and all earlier parts of a resumed run included.
+    warmup: seconds of the first iteration in this process, compilation included.
     compiled: whether the meta-step was to be compiled.
     """
 
     params: dict[str, Tensor]
     history: dict[str, Tensor] = field(repr=False)
     seconds: float = 0.0
+    warmup: float = 0.0
     compiled: bool = False
 
     @property
@@ -144,7 +146,7 @@ def fit(
             trial = lambda: step.gradient(found[0], step.params, found[1], drawn)
             compile = pays(trial, iterations)
         step.compile = compile
-        begun = time.perf_counter() - seconds
+        begun, warmup = time.perf_counter() - seconds, 0.0
         bar = tqdm(
             total=iterations,
             initial=done,
@@ -156,6 +158,7 @@ def fit(
         with bar:
             while done < iterations:
                 losses[done] = step(draw(), progress=done / iterations)
+                warmup = warmup or time.perf_counter() - begun - seconds
                 done += 1
                 if bar.update() or done == iterations:
                     bar.set_postfix(loss=f"{_finite(losses, done):.3f}", refresh=False)
@@ -166,7 +169,7 @@ def fit(
                     seconds = time.perf_counter() - begun
                     resume.save(checkpoint, step, generator, losses[:done], seconds)
     seconds = time.perf_counter() - begun
-    return Run(step.params, {"loss": losses.cpu()}, seconds, step.compile)
+    return Run(step.params, {"loss": losses.cpu()}, seconds, warmup, step.compile)
 
 
 def _draw_and_build(distribution, tasks, shots, queries, generator):

@@ -8,7 +8,6 @@ from mamlkit import require
 from mamlkit.learners.batching import over_tasks
 from mamlkit.learners.recompute import recomputed_gradient
 from mamlkit.tasks.batch import TaskBatch
-from mamlkit.training.compiling import Compiled
 from mamlkit.training.update import traceable
 
 
@@ -107,7 +106,8 @@ class MetaStep:
         """
         learner, extras = self.learner.at(progress)
         extras = {name: value.to(self._rate.device) for name, value in extras.items()}
-        key = (id(learner), learner.module.training, *((t.shape, t.dtype) for t in drawn))
+        shapes = [(tensor.shape, tensor.dtype) for tensor in drawn]
+        key = (id(learner), learner.module.training, *extras, *shapes)
         if key not in self._programs:
             self._programs[key] = self._program(learner)
         loss = self._programs[key](extras, drawn)
@@ -132,6 +132,8 @@ class MetaStep:
         found = traceable(self.optimizer)
         if not self.compile:
             return lambda *args: self._update(*eager(*args))
+        from mamlkit.training.compiling import Compiled  # the compiler takes a while to import
+
         if found is None or self.chunk:
             held = lambda params, *args: self.gradient(learner, params, *args)
             gradient = Compiled(held, params, eager)

@@ -1,0 +1,132 @@
+"""`python -m benchmarks.family`: every relative of MAML on one protocol, error against cost.
+
+Each method runs in a process of its own, which gives its peak memory, with three training seeds.
+Nothing here is tuned for a method but what its paper fixes; nothing is chosen on the test tasks.
+"""
+
+import json
+import multiprocessing
+import os
+import resource
+from functools import partial
+from pathlib import Path
+
+import click
+import torch
+from torch.nn.functional import cross_entropy, mse_loss
+
+from benchmarks.__main__ import run as made_with
+from mamlkit import (
+    ANIL,
+    BOIL,
+    MAML,
+    FewShot,
+    FirstOrderMAML,
+    ImplicitMAML,
+    MAMLPlusPlus,
+    MetaSGD,
+    OmniglotNetwork,
+    ProtoMAML,
+    Reptile,
+    SineNetwork,
+    Sinusoids,
+    characters,
+    evaluate,
+    fit,
+)
+
+RESULTS = Path(__file__).parent / "family.json"
+SEEDS = 0, 1, 2
+ADAM, OUTER_SGD = partial(torch.optim.Adam, lr=1e-3), partial(torch.optim.SGD, lr=1.0)
+
+SINE = {
+    "MAML": partial(MAML, lr=0.01),
+    "first-order MAML": partial(FirstOrderMAML, lr=0.01),
+    "ANIL": partial(ANIL, lr=0.01),
+    "BOIL": partial(BOIL, lr=0.01),
+    "Meta-SGD": partial(MetaSGD, lr=0.01),
+    "MAML++": partial(MAMLPlusPlus, lr=0.01, steps=5),
+    "iMAML": partial(ImplicitMAML, lr=0.01, steps=16, strength=2.0),
+    "Reptile": partial(Reptile, lr=0.02, steps=8, minibatch=5),
+}
+OMNIGLOT = {
+    "MAML": partial(MAML, lr=0.4),
+    "first-order MAML": partial(FirstOrderMAML, lr=0.4),
+    "ANIL": partial(ANIL, lr=0.4),
+    "Meta-SGD": partial(MetaSGD, lr=0.4),
+    "MAML++": partial(MAMLPlusPlus, lr=0.4, steps=2),
+    "ProtoMAML": partial(ProtoMAML, lr=0.1),
+    "Reptile": partial(Reptile, lr=1e-3, steps=5, minibatch=10, inner="adam"),
+}
+
+
+def sine(method, seed):
+    """Train with 5 points for 20,000 iterations; the error on 600 new waves by shots and steps."""
+    torch.manual_seed(seed)
+    learner, waves = SINE[method](SineNetwork(), mse_loss), Sinusoids(device="cpu")
+    optimizer = OUTER_SGD if method == "Reptile" else ADAM
+    run = fit(learner, waves, iterations=20_000, shots=5, queries=5, optimizer=optimizer,
+              compile=True, seed=seed, device="cpu", progress=False)  # fmt: skip
+    test = partial(evaluate, learner, run.params, waves, queries=100, seed=1_000_000)
+    tests = {str(shots): test(shots=shots).values[:, [0, 1, 5, 10]] for shots in (5, 10, 20)}
+    return run, tests
+
+
+def omniglot(method, seed):
+    """Train 5-way 1-shot for 300 iterations; accuracy on 600 episodes of other alphabets."""
+    torch.manual_seed(seed)
+    learner = OMNIGLOT[method](OmniglotNetwork(ways=5), cross_entropy)
+    training = FewShot(characters("background").images, ways=5, rotations=True, device="cpu")
+    testing = FewShot(characters("evaluation").images, ways=5, device="cpu")
+    optimizer = OUTER_SGD if method == "Reptile" else partial(torch.optim.Adam, lr=3e-3)
+    run = fit(learner, training, iterations=300, shots=1, queries=5, tasks_per_batch=16,
+              optimizer=optimizer, schedule="cosine", compile=True, seed=seed, device="cpu",
+              progress=False)  # fmt: skip
+    steps = 10 if method == "Reptile" else learner.steps
+    test = evaluate(learner, run.params, testing, shots=1, queries=5, steps=steps, seed=1_000_000)
+    return run, {"1": test.values[:, [0, -1]]}
+
+
+def measured(case, method, results):
+    """All seeds of one method: means and standard deviations over the test tasks, and the cost."""
+    runs = []
+    for seed in SEEDS:
+        run, tests = case(method, seed)
+        runs.append(
+            {
+                "seed": seed,
+                "seconds": round(run.seconds, 2),
+                "first iteration, seconds": round(run.warmup, 2),
+                "mean": {k: [round(v, 4) for v in t.mean(0).tolist()] for k, t in tests.items()},
+                "standard deviation over tasks": {
+                    k: [round(v, 4) for v in t.std(0).tolist()] for k, t in tests.items()
+                },
+            }
+        )
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    results.put({"runs": runs, "peak memory, MB": round(memory)})
+
+
+@click.command()
+@click.option("--only", multiple=True, type=click.Choice(["sine", "omniglot"]))
+@click.option("--method", multiple=True, help="Some methods.")
+def main(only, method):
+    """Train and test every method; the others keep their numbers in family.json."""
+    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    cases = {"sine": (sine, SINE), "omniglot": (omniglot, OMNIGLOT)}
+    spawn = multiprocessing.get_context("spawn")
+    for name in only or cases:
+        case, methods = cases[name]
+        for each in method or methods:
+            queue = spawn.Queue()
+            process = spawn.Process(target=measured, args=(case, each, queue))
+            process.start()
+            found.setdefault(name, {"run": made_with(os.getloadavg()[0])}).setdefault("methods", {})
+            found[name]["methods"][each] = queue.get(timeout=3600)
+            process.join()
+            RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+            click.echo(f"{name} {each}: {json.dumps(found[name]['methods'][each])}")
+
+
+if __name__ == "__main__":
+    main()
