@@ -15,9 +15,9 @@ import click
 HERE = Path(__file__).parent
 RESULTS, REPORT, PLOT = HERE / "results.json", HERE / "RESULTS.md", HERE / "scaling.png"
 README = HERE.parent / "README.md"
-SECTIONS = "sine", "omniglot", "omniglot-75", "scaling", "gpu"
+SECTIONS = "sine", "omniglot", "omniglot-75", "cost", "scaling", "gpu"
 PEERS = "higher", "metalearn", "jax", "optax"
-ROUNDS = {"sine": 15, "omniglot": 11, "omniglot-75": 5, "scaling": 5, "gpu": 11}
+ROUNDS = {"sine": 15, "omniglot": 11, "omniglot-75": 5, "cost": 11, "scaling": 5, "gpu": 11}
 VERSIONS = "mamlkit", "torch", "numpy", "jax", "jaxlib", "optax", "higher", "parallel-metalearn"
 
 
@@ -43,11 +43,13 @@ def main(only, rounds, seconds, full):
 
 def measured(name, rounds, seconds, full):
     """The numbers of one section, or None where it cannot run."""
-    from benchmarks import cases, floor, gpu, measure, scaling
+    from benchmarks import cases, cost, floor, gpu, measure, scaling
 
     timing = {"rounds": rounds, "seconds": seconds, "say": click.echo}
     if name == "scaling":
         return scaling.scaling(**timing)
+    if name == "cost":
+        return cost.cost(**timing)
     if name == "gpu":
         return gpu.gpu(**timing, full=full)
     case = cases.CASES[name]

@@ -6,8 +6,9 @@ from itertools import cycle, islice
 import torch
 from torch.nn.functional import cross_entropy, mse_loss
 
+import mamlkit
 from benchmarks.peers.networks import finish
-from mamlkit import MAML, MetaStep, OmniglotNetwork, SineNetwork, Sinusoids
+from mamlkit import MetaStep, OmniglotNetwork, SineNetwork, Sinusoids
 from mamlkit.devices import generator
 
 
@@ -17,6 +18,7 @@ class Contender:
     compile = True
 
     def __init__(self, learner, params, build=None):
+        params = {**learner.init(), **params}  # step sizes, where they are learned
         adam = lambda leaves: torch.optim.Adam(leaves, lr=1e-3, fused=True)
         self.step = MetaStep(learner, params, adam, compile=self.compile, build=build)
         self.device = next(iter(params.values())).device
@@ -37,12 +39,12 @@ class Contender:
 
 
 class Sine(Contender):
-    def __init__(self, params, *, tasks, shots, queries, seed, steps=1):
+    def __init__(self, params, *, tasks, shots, queries, seed, steps=1, kind="MAML"):
         hidden = len(params["body.0.bias"]), len(params["body.2.bias"])
-        maml = MAML(SineNetwork(1, hidden), mse_loss, lr=0.01, steps=steps)
+        learner = getattr(mamlkit, kind)(SineNetwork(1, hidden), mse_loss, lr=0.01, steps=steps)
         device = next(iter(params.values())).device
         sines = Sinusoids(device=device)
-        super().__init__(maml, params, build=partial(sines.build, shots=shots))
+        super().__init__(learner, params, build=partial(sines.build, shots=shots))
         self.draw = partial(sines.draw, tasks, shots, queries, generator=generator(seed, device))
 
     def meta_gradient(self, batch):
@@ -61,9 +63,10 @@ class SineEager(Sine):
 class Omniglot(Contender):
     """Its convolutions are products of patches: the kernels in another order."""
 
-    def __init__(self, params, batches, *, ways, lr):
+    def __init__(self, params, batches, *, ways, lr, kind="MAML"):
         params = {ours(name): _as_product(value) for name, value in params.items()}
-        super().__init__(MAML(OmniglotNetwork(ways), cross_entropy, lr=lr), params)
+        learner = getattr(mamlkit, kind)(OmniglotNetwork(ways), cross_entropy, lr=lr)
+        super().__init__(learner, params)
         self.batches = cycle(batches)
 
     def meta_gradient(self, batch):

@@ -3,6 +3,7 @@
 import re
 
 from benchmarks.cases import CASES, FLOOR, OURS
+from benchmarks.cost import SIZES
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 HEAD = (
@@ -28,6 +29,7 @@ def report(results):
         "the first run, compilers included. Peak memory is the whole process's, libraries too.",
         summary(results),
     ]
+    parts += [_cost(results["cost"])] if "cost" in results else []
     parts += [_scaling(results["scaling"])] if "scaling" in results else []
     parts += [_gpu(results["gpu"])] if "gpu" in results else []
     return "\n\n".join(parts) + "\n"
@@ -99,6 +101,21 @@ def _case(case, section):
             f"{section['flops'] / floor / 1e9:.0f} GFLOP/s that torch reaches on their shapes; "
             f"mamlkit takes {times(1 / contenders[FLOOR]['ratio']['median'])} times as long."
         )
+    return "\n\n".join(parts)
+
+
+def _cost(section):
+    parts = [
+        "## What MAML's relatives cost",
+        "One inner step each, compiled; times and ratios to MAML within each round.",
+    ]
+    for case, size in SIZES.items():
+        drawn = (
+            f"{size['tasks']} tasks, {size['shots']} shots and {size['queries']} queries a class"
+        )
+        head = HEAD.replace("times mamlkit's", "times MAML's")
+        rows = [_row(name, numbers) for name, numbers in section[case].items()]
+        parts += [f"**{case}**, {drawn}", "\n".join([head, *rows])]
     return "\n\n".join(parts)
 
 

@@ -89,7 +89,9 @@ CASES = {
     "momentum": partial(
         runs, optimizer=partial(torch.optim.SGD, lr=1e-2, momentum=0.9, nesterov=True)
     ),
-    "an optimiser left to torch": partial(runs, optimizer=partial(torch.optim.RMSprop, lr=1e-3, eps=0.01)),
+    "an optimiser left to torch": partial(
+        runs, optimizer=partial(torch.optim.RMSprop, lr=1e-3, eps=0.01)
+    ),
     "chunks": partial(runs, chunk=10),
     "MAML++ with all its phases": partial(runs, partial(MAMLPlusPlus, steps=2)),
     "shapes": shapes,

@@ -6,8 +6,14 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 from mamlkit import (
+    ANIL,
+    BOIL,
     MAML,
     FewShot,
+    ImplicitMAML,
+    MAMLPlusPlus,
+    ProtoMAML,
+    Reptile,
     SineNetwork,
     Sinusoids,
     TaskBatch,
@@ -30,8 +36,8 @@ def maml(**changes):
     return MAML(**{"module": SineNetwork(), "loss": mse_loss, "lr": 0.01, **changes})
 
 
-def train(**changes):
-    return fit(maml(), Sinusoids(device="cpu"), **{**TRAINING, **changes})
+def train(learner=None, **changes):
+    return fit(learner or maml(), Sinusoids(device="cpu"), **{**TRAINING, **changes})
 
 
 def test_learner(**changes):
@@ -126,6 +132,46 @@ BAD = {
     "negative steps": (
         lambda: maml(steps=-1),
         "steps must be at least 0, got -1",
+    ),
+    "a head that is none": (
+        lambda: ANIL(SineNetwork(), mse_loss, lr=0.01, head="tail"),
+        "ANIL: 0 of 6 parameters belong to the head 'tail'; name a layer...head='head'",
+    ),
+    "a head that is everything": (
+        lambda: BOIL(nn.ModuleDict({"head": SineNetwork()}), mse_loss, lr=0.01),
+        "BOIL: 6 of 6 parameters belong to the head",
+    ),
+    "prototypes for no head": (
+        lambda: ProtoMAML(nn.Linear(1, 1), mse_loss, lr=0.01),
+        "ProtoMAML: the module needs a `body` that embeds and a `head`",
+    ),
+    "a share of a run above 1": (
+        lambda: MAMLPlusPlus(SineNetwork(), mse_loss, lr=0.01, multi_step_until=10),
+        "multi_step_until must be at most 1, got 10; it is a share of the run",
+    ),
+    "MAML++ without steps": (
+        lambda: MAMLPlusPlus(SineNetwork(), mse_loss, lr=0.01, steps=0),
+        "MAMLPlusPlus: steps must be at least 1, got 0",
+    ),
+    "an inner optimiser unknown": (
+        lambda: Reptile(SineNetwork(), mse_loss, lr=0.01, steps=3, inner="rmsprop"),
+        "inner must be one of 'sgd', 'adam'; got 'rmsprop'",
+    ),
+    "a minibatch larger than the task": (
+        lambda: train(Reptile(SineNetwork(), mse_loss, lr=0.01, steps=3, minibatch=11)),
+        "a minibatch of 11 is more than the 10 points of a task; draw more shots or queries",
+    ),
+    "no pull towards the start": (
+        lambda: ImplicitMAML(SineNetwork(), mse_loss, lr=0.01, strength=0),
+        "strength must be above 0, got 0",
+    ),
+    "a bound of 0 for the gradient": (
+        lambda: train(clip=0),
+        "clip must be above 0, got 0; None is no bound",
+    ),
+    "chunks of no task": (
+        lambda: train(chunk=0),
+        "chunk must be at least 1, got 0; None is all tasks at once",
     ),
     "running statistics": (
         lambda: maml(module=nn.Sequential(nn.Linear(1, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))),

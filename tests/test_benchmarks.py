@@ -52,6 +52,16 @@ def test_every_contender_was_checked_and_timed(results):
             assert who == FLOOR or numbers["gradient_distance"] < case.tolerance
 
 
+def test_the_family_was_measured_with_three_seeds():
+    family = json.loads((ROOT / "benchmarks" / "family.json").read_text())
+    assert set(family) == {"sine", "omniglot"}
+    for case in family.values():
+        assert case["run"]["command"] == "python -m benchmarks.family"
+        assert case["run"]["machine"]["cpu"] and case["run"]["versions"]["torch"]
+        for method in case["methods"].values():
+            assert [run["seed"] for run in method["runs"]] == [0, 1, 2]
+
+
 def test_the_section_between_the_marks_is_replaced():
     text = f"before {render.BEGIN}old{render.END} after"
     assert render.insert(text, {}) == f"before {render.BEGIN}\n\n{render.END} after"

@@ -25,7 +25,7 @@ MUTATIONS = {
         "self.adapt(params, task.support), *task.query",
         "self.adapt(params, task.query), *task.support",
     ),
-    "multiply the step size by ten": ("learners/adapt.py", "p - lr * g", "p - 10 * lr * g"),
+    "multiply the step size by ten": ("learners/adapt.py", "p - a * g", "p - 10 * a * g"),
 }
 
 

@@ -26,15 +26,14 @@ def adapt(params, loss, support, *, lr, steps, first_order=False):
     >>> adapt({"a": torch.zeros(())}, loss, support, lr=0.5, steps=1)
     {'a': tensor(1.5000)}
     """
-    if isinstance(lr, (int, float)):
-        if not lr >= 0:
-            raise ValueError(f"adapt: lr must be at least 0, got {lr}; use a small number: 0.01")
-        lr = tree_map(lambda _: lr, params)
+    if isinstance(lr, (int, float)) and not lr >= 0:
+        raise ValueError(f"adapt: lr must be at least 0, got {lr}; use a small number: 0.01")
+    rates = lr if isinstance(lr, dict) else tree_map(lambda _: lr, params)
     if not steps >= 0:
         raise ValueError(f"adapt: steps must be at least 0, got {steps}")
     for _ in range(steps):
         gradient = grad(loss)(params, *support)
         if first_order:
             gradient = tree_map(torch.Tensor.detach, gradient)
-        params = tree_map(lambda p, g, a: p - a * g, params, gradient, lr)
+        params = tree_map(lambda p, g, a: p - a * g, params, gradient, rates)
     return params

@@ -33,7 +33,7 @@ class ProtoMAML(MAML):
         if body is None or not isinstance(head, torch.nn.Linear) or head.bias is None:
             raise ValueError(
                 "ProtoMAML: the module needs a `body` that embeds and a `head`, an nn.Linear with "
-                f"bias that scores; {type(module).__name__} has {body and 'no such head'}"
+                f"bias; {type(module).__name__} has not: name its two parts so"
             )
         super().__init__(module, loss, lr=lr, steps=steps, recompute=recompute)
 

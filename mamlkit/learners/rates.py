@@ -7,7 +7,7 @@ import torch
 from mamlkit import require
 from mamlkit.learners.maml import MAML
 
-RATE = "lr/"  # what the name of a step size begins with; no parameter's name holds a slash
+RATE = "lr/"  # what the name of a step size begins with; then follows its parameter's
 WEIGHTS = "multi_step/weights"
 
 
@@ -33,11 +33,11 @@ class MetaSGD(MAML):
 
     def start(self, params, support):
         """θ alone, without the step sizes."""
-        return _without_slash(params)
+        return _weights(params)
 
     def rate(self, params, number):
         """α as it stands, the same at every step."""
-        return {name: params[RATE + name] for name in _without_slash(params)}
+        return {name: params[RATE + name] for name in _weights(params)}
 
 
 class MAMLPlusPlus(MAML):
@@ -97,14 +97,14 @@ class MAMLPlusPlus(MAML):
 
     def start(self, params, support):
         """θ alone, without step sizes and weights."""
-        return _without_slash(params)
+        return _weights(params)
 
     def rate(self, params, number):
         """The step sizes of this inner step."""
         if not self.learned_rates:
             return self.lr
         number = min(number, self.steps - 1)
-        return {name: params[RATE + name][number] for name in _without_slash(params)}
+        return {name: params[RATE + name][number] for name in _weights(params)}
 
     def at(self, progress):
         """First order early on; the weights of the losses after each step, early on."""
@@ -126,5 +126,5 @@ class MAMLPlusPlus(MAML):
         return sum(weight * loss for weight, loss in zip(weights, losses, strict=True))
 
 
-def _without_slash(params):
-    return {name: value for name, value in params.items() if "/" not in name}
+def _weights(params):
+    return {name: v for name, v in params.items() if not name.startswith((RATE, WEIGHTS))}

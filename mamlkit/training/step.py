@@ -84,9 +84,11 @@ class MetaStep:
         self.optimizer = optimizer(list(self.leaves.values()))
         self.schedule = schedule(self.optimizer) if schedule else None
         self.compile = compile
-        hint = "None is no bound"
-        self.clip = clip and require.number("MetaStep", "clip", clip, above=0, hint=hint)
-        self.chunk = chunk and require.whole("MetaStep", "chunk", chunk, least=1)
+        if clip is not None:
+            require.number("MetaStep", "clip", clip, above=0, hint="None is no bound")
+        if chunk is not None:
+            require.whole("MetaStep", "chunk", chunk, least=1, hint="None is all tasks at once")
+        self.clip, self.chunk = clip, chunk
         self.build = build or (lambda batch: batch)
         self._programs = {}
         device = next(iter(self.leaves.values())).device
