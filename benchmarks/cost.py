@@ -3,10 +3,10 @@
 from benchmarks.measure import measure
 
 SINE = "MAML", "FirstOrderMAML", "ANIL", "BOIL", "MetaSGD"
-OMNIGLOT = "MAML", "FirstOrderMAML", "ANIL", "MetaSGD"
+OMNIGLOT = "MAML", "FirstOrderMAML", "ANIL"
 SIZES = {
     "sine": {"tasks": 25, "shots": 5, "queries": 5},
-    "omniglot": {"tasks": 16, "shots": 1, "queries": 5},
+    "omniglot": {"tasks": 32, "shots": 1, "queries": 1},
 }
 
 

@@ -135,6 +135,7 @@ def fit(
                 "tasks_per_batch": tasks_per_batch,
                 "shots": shots,
                 "queries": queries,
+                "clip": clip,
                 "seed": seed,
                 "device": device.type,
             }
