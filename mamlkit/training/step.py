@@ -131,11 +131,11 @@ class MetaStep:
         """The function from (extras, drawn) to the loss that updates θ."""
         params = self.params
         eager = lambda *args: self.gradient(learner, params, *args)
-        found = traceable(self.optimizer)
         if not self.compile:
             return lambda *args: self._update(*eager(*args))
         from mamlkit.training.compiling import Compiled  # the compiler takes a while to import
 
+        found = traceable(self.optimizer)
         if found is None or self.chunk:
             held = lambda params, *args: self.gradient(learner, params, *args)
             gradient = Compiled(held, params, eager)
