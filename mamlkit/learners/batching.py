@@ -47,8 +47,8 @@ class ExactNorms(TorchFunctionMode):
     """Apply the scale and shift of batch, layer and instance norm outside torch's fused kernels.
 
     Inside, their second derivative is silently wrong under vmap (functorch issue 534; seen with
-    torch 2.14: the meta-gradient of the Omniglot network is off by 2 to 7 percent). Without scale
-    and shift the kernels are right.
+    torch 2.14: with `nn.BatchNorm2d` the meta-gradient of the Omniglot network was off by 2 to 7
+    percent). Without scale and shift the kernels are right.
     """
 
     def __torch_function__(self, func, types, args=(), kwargs=None):

@@ -27,7 +27,7 @@ class ImplicitMAML(MAML):
     first_order = True
 
     def __init__(self, module, loss, *, lr, steps=16, strength=2.0, iterations=5):
-        hint = "the paper uses 2 for Omniglot, with the loss as a mean"
+        hint = "use a positive number such as 2.0"
         self.strength = require.number("ImplicitMAML", "strength", strength, above=0, hint=hint)
         self.iterations = require.whole("ImplicitMAML", "iterations", iterations, least=1)
         super().__init__(module, loss, lr=lr, steps=steps)

@@ -45,8 +45,8 @@ class OmniglotNetwork(nn.Module):
     normalisation, ReLU; the mean over what space is left; a linear head. Batch normalisation uses
     the statistics of the images it is given, always: it keeps no running ones, so it behaves the
     same in training and testing, and predictions for a query set depend on the whole set. Inside,
-    channels come last and convolutions are products of patches, which is what makes meta-learning
-    fast (see `PatchConvolution`). They have no bias: the normalisation would take it out again.
+    channels come last and convolutions are products of patches, for the sake of the compiled
+    meta-step (see `PatchConvolution`). They have no bias: the normalisation would take it out again.
 
     ways: classes to tell apart. filters: of each convolution. channels: of the images.
 
