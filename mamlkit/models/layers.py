@@ -11,8 +11,8 @@ class PatchConvolution(nn.Module):
 
     What `nn.Conv2d(channels, filters, kernel_size=3, stride=2, padding=1, bias=False)` computes,
     with the channels last. Under `vmap`, weights of each task's own turn `nn.Conv2d` into a
-    grouped convolution; here they turn one matrix product into a batch of matrix products. In a
-    compiled meta-step that was faster on the two cores it was measured on, in an eager one slower
+    grouped convolution; here they turn one matrix product into a batch of matrix products.
+    Compiled, that is faster than an eager meta-step with `nn.Conv2d`; eager, it is slower
     (benchmarks/RESULTS.md).
 
     channels, filters: of the images that come in, and of those that go out.

@@ -46,7 +46,7 @@ class OmniglotNetwork(nn.Module):
     the statistics of the images it is given, always: it keeps no running ones, so it behaves the
     same in training and testing, and predictions for a query set depend on the whole set. Inside,
     channels come last and convolutions are products of patches, for the sake of the compiled
-    meta-step (see `PatchConvolution`). They have no bias: the normalisation would take it out again.
+    meta-step (see `PatchConvolution`). They have no bias: normalisation would take it out again.
 
     ways: classes to tell apart. filters: of each convolution. channels: of the images.
 
