@@ -2,10 +2,9 @@
 
 import higher
 import torch
-from torch.nn.functional import mse_loss
 
-from benchmarks.peers.networks import SineNetwork, copy_gradients, finish, load
-from mamlkit import Sinusoids
+from benchmarks.peers.networks import copy_gradients, finish
+from benchmarks.peers.runs import OnSines
 
 
 class Higher:
@@ -32,16 +31,12 @@ class Higher:
         self.backward(batch)
         return copy_gradients(self.network)
 
-
-class Sine(Higher):
-    def __init__(self, params, *, tasks, shots, queries, seed):
-        torch.manual_seed(seed)
-        width = len(params["body.0.bias"])
-        super().__init__(load(SineNetwork(width), params), mse_loss, lr=0.01)
-        self.size, self.sines = (tasks, shots, queries), Sinusoids(device=self.device)
-
-    def run(self, iterations):
-        for _ in range(iterations):
-            self.backward(self.sines.sample(*self.size))
+    def train(self, batches):
+        for batch in batches:
+            self.backward(batch)
             self.optimizer.step()
         finish(self.device)
+
+
+class Sine(OnSines, Higher):
+    pass

@@ -4,14 +4,11 @@ Clone the parameters, differentiate the support loss with `create_graph`, step, 
 loss backwards through it all.
 """
 
-from itertools import cycle, islice
-
 import torch
 from torch.func import functional_call
-from torch.nn.functional import cross_entropy, mse_loss
 
-from benchmarks.peers.networks import OmniglotNetwork, SineNetwork, copy_gradients, finish, load
-from mamlkit import Sinusoids
+from benchmarks.peers.networks import copy_gradients, finish
+from benchmarks.peers.runs import OnEpisodes, OnSines
 
 
 class Loop:
@@ -47,21 +44,9 @@ class Loop:
         finish(self.device)
 
 
-class Sine(Loop):
-    def __init__(self, params, *, tasks, shots, queries, seed):
-        torch.manual_seed(seed)
-        width = len(params["body.0.bias"])
-        super().__init__(load(SineNetwork(width), params), mse_loss, lr=0.01)
-        self.size, self.sines = (tasks, shots, queries), Sinusoids(device=self.device)
-
-    def run(self, iterations):
-        self.train(self.sines.sample(*self.size) for _ in range(iterations))
+class Sine(OnSines, Loop):
+    pass
 
 
-class Omniglot(Loop):
-    def __init__(self, params, batches, *, ways, lr):
-        super().__init__(load(OmniglotNetwork(ways), params), cross_entropy, lr)
-        self.batches = cycle(batches)
-
-    def run(self, iterations):
-        self.train(islice(self.batches, iterations))
+class Omniglot(OnEpisodes, Loop):
+    pass

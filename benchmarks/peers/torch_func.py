@@ -1,13 +1,10 @@
 """MAML with torch.func, eager: vmap over tasks of grad, after PyTorch's own MAML example."""
 
-from itertools import cycle, islice
-
 import torch
 from torch.func import functional_call, grad, vmap
-from torch.nn.functional import cross_entropy, mse_loss
 
-from benchmarks.peers.networks import OmniglotNetwork, ScaleOutside, SineNetwork, finish, load
-from mamlkit import Sinusoids
+from benchmarks.peers.networks import ScaleOutside, finish
+from benchmarks.peers.runs import OnEpisodes, OnSines
 
 
 class Functional:
@@ -43,21 +40,9 @@ class Functional:
         finish(self.device)
 
 
-class Sine(Functional):
-    def __init__(self, params, *, tasks, shots, queries, seed):
-        torch.manual_seed(seed)
-        width = len(params["body.0.bias"])
-        super().__init__(load(SineNetwork(width), params), mse_loss, lr=0.01)
-        self.size, self.sines = (tasks, shots, queries), Sinusoids(device=self.device)
-
-    def run(self, iterations):
-        self.train(self.sines.sample(*self.size) for _ in range(iterations))
+class Sine(OnSines, Functional):
+    pass
 
 
-class Omniglot(Functional):
-    def __init__(self, params, batches, *, ways, lr):
-        super().__init__(load(OmniglotNetwork(ways, ScaleOutside), params), cross_entropy, lr)
-        self.batches = cycle(batches)
-
-    def run(self, iterations):
-        self.train(islice(self.batches, iterations))
+class Omniglot(OnEpisodes, Functional):
+    norm = ScaleOutside
