@@ -14,6 +14,8 @@ from mamlkit.tasks.characters import Characters, characters
 from mamlkit.tasks.fewshot import FewShot, accuracy
 from mamlkit.tasks.glyphs import glyphs
 from mamlkit.tasks.sinusoids import Sinusoids, Waves, sine
+from mamlkit.tasks.splits import shuffled_split, without_validation
+from mamlkit.tasks.warped import Warped
 from mamlkit.training.fit import Run, fit
 from mamlkit.training.step import MetaStep, meta_gradient
 
@@ -38,6 +40,7 @@ __all__ = [
     "SineNetwork",
     "Sinusoids",
     "TaskBatch",
+    "Warped",
     "Waves",
     "accuracy",
     "adapt",
@@ -46,5 +49,7 @@ __all__ = [
     "fit",
     "glyphs",
     "meta_gradient",
+    "shuffled_split",
     "sine",
+    "without_validation",
 ]

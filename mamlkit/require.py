@@ -6,12 +6,14 @@ from numbers import Integral, Real
 import torch
 
 
-def whole(caller, name, value, *, least, hint=""):
-    """Return `value` as an int, or raise: it must be a whole number of at least `least`."""
+def whole(caller, name, value, *, least, most=None, hint=""):
+    """Return `value` as an int, or raise: a whole number from `least` to `most` (or any more)."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{caller}: {name} must be a whole number, got {value!r}{_then(hint)}")
     if value < least:
         raise ValueError(f"{caller}: {name} must be at least {least}, got {value}{_then(hint)}")
+    if most is not None and value > most:
+        raise ValueError(f"{caller}: {name} must be at most {most}, got {value}{_then(hint)}")
     return int(value)
 
 

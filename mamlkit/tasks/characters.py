@@ -68,15 +68,15 @@ class Characters(NamedTuple):
         if unknown:
             known = ", ".join(sorted(set(self.alphabets)))
             raise ValueError(f"Characters: no alphabet called {unknown[0]!r}; there are: {known}")
-        return self._pick([a in alphabets for a in self.alphabets])
+        return self.pick([i for i, a in enumerate(self.alphabets) if a in alphabets])
 
     def without(self, *alphabets):
         """All characters but those of the alphabets named, for a validation split of one's own."""
         kept = set(self.alphabets) - set(self.of(*alphabets).alphabets)
-        return self._pick([a in kept for a in self.alphabets])
+        return self.pick([i for i, a in enumerate(self.alphabets) if a in kept])
 
-    def _pick(self, keep):
-        chosen = [i for i, kept in enumerate(keep) if kept]
+    def pick(self, chosen):
+        """Only the characters of these positions, in this order."""
         return Characters(
             self.images[chosen],
             tuple(self.alphabets[i] for i in chosen),

@@ -14,11 +14,13 @@ class FewShot:
     Each episode picks `ways` distinct classes, gives them the labels 0 to ways - 1 in random
     order, and splits different examples of each into support and query (Vinyals et al. 2016,
     section 4.1). With `rotations`, each class of an episode is turned as a whole by 0, 90, 180 or
-    270 degrees (Santoro et al. 2016; Finn et al. 2017, appendix A.1).
+    270 degrees (Santoro et al. 2016; Finn et al. 2017, appendix A.1); with `mirrors`, some classes
+    are mirror images.
 
     images: `[classes, examples, channels, height, width]`; bytes become floats in [0, 1].
     ways: classes in an episode (N).
     rotations: turn each class by a random right angle; needs square images.
+    mirrors: show each class as it is or in a mirror, at random.
     device: where images are kept and episodes drawn; "auto" is CUDA, then MPS, then the CPU.
 
     Raises ValueError for images of another shape or with values that are not finite, and for more
@@ -31,7 +33,7 @@ class FewShot:
     (torch.Size([4, 5, 1, 28, 28]), torch.Size([4, 25]))
     """
 
-    def __init__(self, images, ways, *, rotations=False, device="auto"):
+    def __init__(self, images, ways, *, rotations=False, mirrors=False, device="auto"):
         if not isinstance(images, Tensor) or images.ndim != 5:
             shape = tuple(getattr(images, "shape", ())) or type(images).__name__
             raise ValueError(
@@ -56,23 +58,25 @@ class FewShot:
                 f"FewShot: rotations need square images, these are {images.shape[-2]} by "
                 f"{images.shape[-1]}; pad them, or pass rotations=False"
             )
-        self.rotations = bool(rotations)
+        self.rotations, self.mirrors = bool(rotations), bool(mirrors)
         self.device = devices.resolve(device)
         self.images = images.to(self.device)
+        forms = [self.images, self.images.flip(-1)] if mirrors else [self.images]
         angles = range(4 if rotations else 1)
-        self._turned = torch.stack([self.images.rot90(k, (-2, -1)) for k in angles])
+        self._forms = torch.stack([form.rot90(k, (-2, -1)) for form in forms for k in angles])
 
     def __repr__(self):
         shape = "x".join(str(n) for n in self.images.shape)
         pixels = files.digest({"images": self.images})[:12]
         return (
             f"FewShot(images {shape}, pixels {pixels}, ways={self.ways}, "
-            f"rotations={self.rotations})"
+            f"rotations={self.rotations}, mirrors={self.mirrors})"
         )
 
     def to(self, device):
         """The same distribution, drawing on another device."""
-        return FewShot(self.images, self.ways, rotations=self.rotations, device=device)
+        symmetries = {"rotations": self.rotations, "mirrors": self.mirrors}
+        return FewShot(self.images, self.ways, **symmetries, device=device)
 
     def sample(self, tasks, shots, queries, *, generator=None) -> TaskBatch:
         """Draw `tasks` episodes of `shots` support and `queries` query examples a class.
@@ -82,8 +86,8 @@ class FewShot:
         one, torch's global one.
         """
         shots = require.whole("FewShot", "shots", shots, least=1)
-        angle, chosen, example = self.draw(tasks, shots + queries, shots, generator=generator)
-        images = self._turned[angle[..., None], chosen[..., None], example]
+        form, chosen, example = self.draw(tasks, shots + queries, shots, generator=generator)
+        images = self._forms[form[..., None], chosen[..., None], example]
         if images.dtype == torch.uint8:
             images = images.float() / 255
         labels = torch.arange(self.ways, device=self.device)[None, :, None].expand(example.shape)
@@ -98,8 +102,9 @@ class FewShot:
     def draw(
         self, tasks, examples, shots=1, *, generator=None
     ) -> tuple[Int[Tensor, "tasks ways"], Int[Tensor, "tasks ways"], Int[Tensor, "tasks ways n"]]:
-        """Choose what `sample` shows: each class's quarter turns, its id and its examples' ids.
+        """Choose what `sample` shows: each class's form, its id and its examples' ids.
 
+        The form counts quarter turns (0 to 3, or 0 alone), then those of the mirror image.
         The first `shots` examples of each class are the support set. The order of the classes is
         their label.
         """
@@ -115,8 +120,8 @@ class FewShot:
         # replacement, in random order.
         chosen = rand(tasks, self.classes).topk(self.ways).indices
         example = rand(tasks, self.ways, self.examples).topk(examples).indices
-        angle = (rand(tasks, self.ways) * len(self._turned)).long()
-        return angle, chosen, example
+        form = (rand(tasks, self.ways) * len(self._forms)).long()
+        return form, chosen, example
 
 
 def accuracy(

@@ -1,0 +1,104 @@
+"""More classes from the same drawings: mirrors, warps; and which characters may train at all."""
+
+import pytest
+import torch
+
+from mamlkit import FewShot, Warped, shuffled_split, without_validation
+from mamlkit.devices import generator
+
+
+@pytest.fixture
+def corner():
+    """All classes look alike: an L that has neither mirror nor turning symmetry."""
+    return torch.tensor([[1.0, 2.0], [3.0, 4.0]]).expand(6, 5, 1, 2, 2)
+
+
+@pytest.mark.parametrize("rotations, forms", [(False, 2), (True, 8)])
+def test_a_class_is_mirrored_as_a_whole(corner, rotations, forms):
+    episodes = FewShot(corner, ways=3, rotations=rotations, mirrors=True, device="cpu")
+    batch = episodes.sample(400, 2, 3, generator=generator(0, "cpu"))
+    images = torch.cat([batch.support_x.view(400, 3, 2, 4), batch.query_x.view(400, 3, 3, 4)], 2)
+    assert (images == images[:, :, :1]).all()
+    found, counts = images[:, :, 0].reshape(-1, 4).unique(dim=0, return_counts=True)
+    assert len(found) == forms
+    assert (counts / 1200 - 1 / forms).abs().max() < 0.05
+    assert [2.0, 1.0, 4.0, 3.0] in found.tolist()
+
+
+def test_a_warp_of_nothing_changes_nothing(alphabet):
+    plain = FewShot(alphabet, 5, device="cpu")
+    still = Warped(plain, classes=0, drawings=0, shift=0)
+    expected = plain.sample(4, 1, 3, generator=generator(5, "cpu"))
+    found = still.sample(4, 1, 3, generator=generator(5, "cpu"))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
+
+
+def test_a_class_is_warped_as_a_whole(corner):
+    """Only `classes` varies: support and query of a class stay alike, classes come apart."""
+    episodes = Warped(FewShot(corner, 3, device="cpu"), classes=0.3, drawings=0, shift=0)
+    batch = episodes.sample(50, 2, 3, generator=generator(0, "cpu"))
+    images = torch.cat([batch.support_x.view(50, 3, 2, 4), batch.query_x.view(50, 3, 3, 4)], 2)
+    assert (images == images[:, :, :1]).all()
+    first = images[:, :, 0]
+    assert ((first[:, 0] - first[:, 1]).abs().amax(-1) > 1e-3).float().mean() > 0.95
+
+
+def test_each_drawing_is_warped_by_itself(corner):
+    episodes = Warped(FewShot(corner, 3, device="cpu"), classes=0, drawings=0.1, shift=0)
+    batch = episodes.sample(50, 2, 3, generator=generator(0, "cpu"))
+    pairs = batch.support_x.view(50, 3, 2, 4)
+    assert ((pairs[:, :, 0] - pairs[:, :, 1]).abs().amax(-1) > 1e-3).float().mean() > 0.95
+
+
+def test_a_shift_is_in_pixels():
+    """The centre of mass of a dot moves by up to `shift` pixels, and that far."""
+    dot = torch.zeros(6, 5, 1, 29, 29)
+    dot[..., 14, 14] = 1
+    episodes = Warped(FewShot(dot, 3, device="cpu"), classes=0, drawings=0, shift=3)
+    images = episodes.sample(200, 2, 3, generator=generator(0, "cpu")).query_x.flatten(0, 2)
+    places = torch.arange(29.0)
+    for axis in (1, 2):
+        mass = images.sum(axis)
+        moved = (mass * places).sum(-1) / mass.sum(-1) - 14
+        assert 2.8 < moved.abs().max() <= 3.01 and moved.mean().abs() < 0.3
+
+
+def test_warping_leaves_labels_and_seeds_alone(alphabet):
+    warped = Warped(FewShot(alphabet, 5, rotations=True, device="cpu"))
+    one, same = (warped.sample(4, 1, 3, generator=generator(5, "cpu")) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(one, same, strict=True))
+    plain = warped.episodes.sample(4, 1, 3, generator=generator(5, "cpu"))
+    assert torch.equal(one.query_y, plain.query_y)
+    assert repr(warped.to("cpu")) == repr(warped)
+
+
+@pytest.mark.parametrize("wrong", [{"classes": -0.1}, {"drawings": 0.6}, {"shift": float("nan")}])
+def test_warps_out_of_bounds(alphabet, wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Warped(FewShot(alphabet, 5, device="cpu"), **wrong)
+
+
+def test_validation_alphabets_are_apart(omniglot):
+    training, validation = without_validation(omniglot["background"])
+    assert not set(training.alphabets) & set(validation.alphabets)
+    assert len(training.names) + len(validation.names) == 964
+    assert len(set(validation.alphabets)) == 5
+    assert not set(validation.alphabets) & set(omniglot["evaluation"].alphabets)
+
+
+def test_too_few_alphabets_to_hold_one_out(omniglot):
+    with pytest.raises(ValueError, match="2 alphabets are too few"):
+        without_validation(omniglot["background"].of("Greek", "Latin"))
+
+
+def test_the_papers_split_shares_alphabets_but_no_character(omniglot):
+    training, test = shuffled_split(seed=0)
+    assert (len(training.names), len(test.names)) == (1200, 423)
+    where = lambda part: set(zip(part.alphabets, part.names, strict=True))
+    assert not where(training) & where(test)
+    assert len(where(training) | where(test)) == 1623
+    assert len(set(training.alphabets) & set(test.alphabets)) > 40
+    assert shuffled_split(seed=1)[1].names != test.names
+    with pytest.raises(ValueError, match="train must be at most 1622, got 1623"):
+        shuffled_split(train=1623)
