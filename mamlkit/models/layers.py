@@ -1,4 +1,4 @@
-"""A convolution written as one matrix product, which stays one when every task has own weights."""
+"""Layers with the channels last; a convolution that stays a matrix product under vmap."""
 
 import torch
 from jaxtyping import Float
@@ -45,13 +45,8 @@ class PatchConvolution(nn.Module):
         return self.product(torch.cat(taps, dim=-1))
 
 
-class BatchNorm(nn.Module):
-    """Normalise each channel by its mean and variance over the images at hand, scale and shift it.
-
-    Ioffe and Szegedy 2015, algorithm 1: `nn.BatchNorm2d(channels, track_running_stats=False)`, with
-    the channels last. It keeps no running statistics, so it behaves the same in training and in
-    testing, and what it makes of one image depends on the others.
-    """
+class _Norm(nn.Module):
+    """Subtract the mean, divide by the deviation, scale and shift each channel (the last)."""
 
     def __init__(self, channels, tiny=1e-5):
         super().__init__()
@@ -59,10 +54,39 @@ class BatchNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
         self.tiny = tiny
 
+    def over(self, x):
+        """The dimensions that share a mean."""
+        raise NotImplementedError
+
     def forward(self, x: Float[Tensor, "*places channels"]) -> Float[Tensor, "*places channels"]:
         """The normalised images."""
-        variance, mean = torch.var_mean(x, dim=tuple(range(x.ndim - 1)), correction=0)
+        variance, mean = torch.var_mean(x, dim=self.over(x), correction=0, keepdim=True)
         return (x - mean) * torch.rsqrt(variance + self.tiny) * self.weight + self.bias
+
+
+class BatchNorm(_Norm):
+    """Normalise each channel by its mean and variance over the images at hand.
+
+    Ioffe and Szegedy 2015, algorithm 1: `nn.BatchNorm2d(channels, track_running_stats=False)`, with
+    the channels last. It keeps no running statistics, so it behaves the same in training and in
+    testing, and what it makes of one image depends on the others.
+    """
+
+    def over(self, x):
+        """Images and places."""
+        return tuple(range(x.ndim - 1))
+
+
+class LayerNorm(_Norm):
+    """Normalise each image by its own mean and variance.
+
+    Ba, Kiros and Hinton 2016, for images as in Wu and He 2018: `nn.GroupNorm(1, channels)`, with
+    the channels last. What it makes of one image does not depend on the others.
+    """
+
+    def over(self, x):
+        """Places and channels."""
+        return tuple(range(1, x.ndim))
 
 
 class ChannelsLast(nn.Module):

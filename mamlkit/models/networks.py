@@ -1,12 +1,21 @@
 """The two networks of Finn et al. 2017. Plain modules: nothing in them knows of meta-learning."""
 
+from functools import partial
 from itertools import pairwise
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from mamlkit import require
-from mamlkit.models.layers import BatchNorm, ChannelsLast, PatchConvolution, SpatialMean
+from mamlkit.models.layers import (
+    BatchNorm,
+    ChannelsLast,
+    LayerNorm,
+    PatchConvolution,
+    SpatialMean,
+)
+
+NORMS = {"batch": BatchNorm, "layer": LayerNorm}
 
 
 class SineNetwork(nn.Module):
@@ -39,16 +48,22 @@ class SineNetwork(nn.Module):
 
 
 class OmniglotNetwork(nn.Module):
-    """The Omniglot network: four strided convolutions, each normalised by its batch.
+    """The Omniglot network: four strided convolutions, each normalised, and a linear head.
 
     Finn et al. 2017, section 5.2: 3x3 convolutions of stride 2 with 64 filters, batch
-    normalisation, ReLU; the mean over what space is left; a linear head. Batch normalisation uses
-    the statistics of the images it is given, always: it keeps no running ones, so it behaves the
-    same in training and testing, and predictions for a query set depend on the whole set. Inside,
-    channels come last and convolutions are products of patches, for the sake of the compiled
-    meta-step (see `PatchConvolution`). They have no bias: normalisation would take it out again.
+    normalisation, ReLU; the mean over what space is left; a linear head. Inside, channels come last
+    and convolutions are products of patches, for the sake of the compiled meta-step (see
+    `PatchConvolution`). They have no bias: normalisation would take it out again.
 
-    ways: classes to tell apart. filters: of each convolution. channels: of the images.
+    ways: classes to tell apart.
+    filters: of each convolution; one number, or four.
+    channels, size: of the images, and their pixels on a side.
+    norm: "batch", as in the paper, uses the statistics of the images it is given, always: it keeps
+        no running ones, so it behaves the same in training and testing, and predictions for a
+        query set depend on the whole set. "layer" normalises each image by itself, over all
+        channels and places.
+    features: what the head sees. "mean": of each filter over space, as in the paper. "all": every
+        filter at every place that is left, four times as many for images of 28 pixels.
 
     Maps images `[images, channels, height, width]` to scores `[images, ways]`. The head starts
     from zero, so an untrained network prefers no class.
@@ -56,19 +71,32 @@ class OmniglotNetwork(nn.Module):
     >>> import torch
     >>> OmniglotNetwork(ways=5)(torch.zeros(3, 1, 28, 28)).shape
     torch.Size([3, 5])
+    >>> OmniglotNetwork(ways=5, filters=(16, 32, 64, 64), features="all").head.in_features
+    256
     """
 
-    def __init__(self, ways, *, filters=64, channels=1):
-        ways = require.whole("OmniglotNetwork", "ways", ways, least=1)
-        filters = require.whole("OmniglotNetwork", "filters", filters, least=1)
-        channels = require.whole("OmniglotNetwork", "channels", channels, least=1)
-        blocks = [
-            nn.Sequential(PatchConvolution(before, filters), BatchNorm(filters), nn.ReLU())
-            for before in (channels, filters, filters, filters)
-        ]
+    def __init__(self, ways, *, filters=64, channels=1, size=28, norm="batch", features="mean"):
+        whole = partial(require.whole, "OmniglotNetwork", least=1)
+        ways = whole("ways", ways)
+        filters = (filters,) * 4 if isinstance(filters, int) else tuple(filters)
+        if len(filters) != 4:
+            raise ValueError(
+                f"OmniglotNetwork: filters must be one number or four, got {len(filters)}"
+            )
+        widths = [whole("channels", channels), *(whole("filters", f) for f in filters)]
+        norm = NORMS[require.choice("OmniglotNetwork", "norm", norm, tuple(NORMS))]
+        require.choice("OmniglotNetwork", "features", features, ("mean", "all"))
+        places = (whole("size", size) + 15) // 16  # on a side, after halving four times
         super().__init__()
-        self.body = nn.Sequential(ChannelsLast(), *blocks, SpatialMean())
-        self.head = nn.Linear(filters, ways)
+        blocks = [
+            nn.Sequential(PatchConvolution(before, after), norm(after), nn.ReLU())
+            for before, after in pairwise(widths)
+        ]
+        self.body = nn.Sequential(
+            ChannelsLast(), *blocks, SpatialMean() if features == "mean" else nn.Flatten()
+        )
+        seen = filters[-1] * (1 if features == "mean" else places**2)
+        self.head = nn.Linear(seen, ways)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 

@@ -48,8 +48,8 @@ class Warped:
     def sample(self, tasks, shots, queries, *, generator=None):
         """Draw episodes and warp their images; the TaskBatch is as the episodes' own."""
         batch = self.episodes.sample(tasks, shots, queries, generator=generator)
-        vary = lambda size, *shape: size * (
-            2 * torch.rand(*shape, generator=generator, device=self.device) - 1
+        vary = lambda size, *shape: (
+            size * (2 * torch.rand(*shape, generator=generator, device=self.device) - 1)
         )
         ways = batch.support_x.shape[1] // shots
         by_class = torch.eye(2, device=self.device) + vary(self.classes, tasks, ways, 2, 2)
