@@ -8,6 +8,7 @@ from mamlkit.learners.partial import ANIL, BOIL
 from mamlkit.learners.protomaml import ProtoMAML
 from mamlkit.learners.rates import MAMLPlusPlus, MetaSGD
 from mamlkit.learners.reptile import Reptile
+from mamlkit.learners.zeroed import ZeroedMAML
 from mamlkit.models.networks import OmniglotNetwork, SineNetwork
 from mamlkit.tasks.batch import TaskBatch
 from mamlkit.tasks.characters import Characters, characters
@@ -42,6 +43,7 @@ __all__ = [
     "TaskBatch",
     "Warped",
     "Waves",
+    "ZeroedMAML",
     "accuracy",
     "adapt",
     "characters",

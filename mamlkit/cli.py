@@ -9,6 +9,7 @@ import torch
 import mamlkit
 from mamlkit import pretrained
 from mamlkit.recipes import RECIPES
+from mamlkit.training.resume import describe
 
 
 @click.group()
@@ -34,30 +35,33 @@ def train(recipe, seed, iterations, checkpoint, out):
         pretrained.save_card(out, recipe, _card(recipe, seed, changes, run, test))
     except (ValueError, OSError, FloatingPointError) as error:
         raise click.ClickException(str(error)) from error
-    steps = range(len(test.mean))
-    click.echo("\n".join(f"after {s:2d} steps: {test.at(s)}" for s in steps))
+    steps, percent = range(len(test.mean)), RECIPES[recipe].percent
+    click.echo("\n".join(f"after {s:2d} steps: {test.at(s, percent)}" for s in steps))
     click.echo(f"written to {out}/{recipe}.safetensors and .json")
 
 
 def _card(name, seed, changes, run, test):
     recipe = RECIPES[name]
-    learner = recipe.learner()
+    training = {**recipe.training, **changes}
+    training |= {
+        key: describe(training[key]) for key in ("optimizer", "schedule") if key in training
+    }
     longer = "".join(f" --{key} {value}" for key, value in changes.items())
     return {
         "recipe": name,
         "source": recipe.source,
         "command": f"mamlkit train {name} --seed {seed}{longer} --out mamlkit/pretrained",
         "seed": seed,
-        "learner": repr(learner),
+        "learner": repr(recipe.learner()),
         "tasks": repr(recipe.tasks()),
-        "training": {**recipe.training, **changes, "optimizer": "Adam, 1e-3"},
+        "training": training,
         "training_seconds": round(run.seconds, 1),
         "testing": {**recipe.testing, "seed": 1_000_000},
         "results": {
             "mean": [round(value, 4) for value in test.mean.tolist()],
             "interval95": [round(value, 4) for value in test.interval.tolist()],
         },
-        "data": "generated, no data set",
+        "data": recipe.data,
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
         f"{next(iter(run.params.values())).device.type}",
         "versions": {"mamlkit": mamlkit.__version__, "torch": torch.__version__},

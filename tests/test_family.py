@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 from gradients import distance, double, finite_differences
-from torch.nn.functional import cross_entropy, mse_loss
+from torch.nn.functional import cross_entropy, mse_loss, one_hot
 
 from mamlkit import (
     ANIL,
@@ -22,6 +22,7 @@ from mamlkit import (
     Reptile,
     SineNetwork,
     TaskBatch,
+    ZeroedMAML,
     evaluate,
     fit,
     meta_gradient,
@@ -284,3 +285,49 @@ def test_clipping_bounds_the_update(maml, sines):
               device="cpu", progress=False)  # fmt: skip
     moved = torch.cat([(run.params[n] - v).flatten() for n, v in maml.init().items()])
     torch.testing.assert_close(moved.norm().item(), 0.01, rtol=1e-3, atol=0)
+
+
+def zeroed(ways, **options):
+    torch.manual_seed(0)
+    network = OmniglotNetwork(ways, filters=8, norm="layer", features="all")
+    return ZeroedMAML(network, cross_entropy, lr=0.4, **options)
+
+
+def test_zeroed_maml_prefers_no_class_before_adaptation(alphabet):
+    learner, tasks = zeroed(5), FewShot(alphabet, 5, device="cpu")
+    before = evaluate(learner, learner.init(), tasks, shots=1, queries=4, tasks=20, steps=0)
+    assert (before.values == 0.2).all()
+
+
+def test_zeroed_maml_first_moves_the_head_then_the_body(alphabet):
+    """θ₁'s head is the step size times the mean of (one-hot - 1/N) features; then all moves."""
+    learner = zeroed(5)
+    params = learner.init()
+    task = FewShot(alphabet, 5, device="cpu").sample(1, 2, 3).task(0)
+    start, once, twice = learner.trajectory(params, task.support, 2)
+    inside = {n.removeprefix("body."): v for n, v in start.items() if n.startswith("body.")}
+    features = torch.func.functional_call(learner.module.body, inside, (task.support_x,))
+    error = one_hot(task.support_y, 5) - 1 / 5
+    torch.testing.assert_close(once["head.weight"], 0.4 * error.T @ features / 10)
+    for name, value in inside.items():
+        assert torch.equal(once[f"body.{name}"], value)
+        assert not torch.equal(twice[f"body.{name}"], value)
+
+
+def test_zeroed_maml_fits_any_number_of_ways(alphabet):
+    learner, other = zeroed(5), zeroed(3)
+    tasks = FewShot(alphabet, 5, device="cpu")
+    run = fit(learner, tasks, iterations=2, shots=1, queries=2, tasks_per_batch=2, device="cpu",
+              compile=False, progress=False)  # fmt: skip
+    found = evaluate(other, run.params, FewShot(alphabet, 3, device="cpu"), shots=1, queries=2,
+                     tasks=4, steps=2)  # fmt: skip
+    assert found.values.shape == (4, 3)
+
+
+def test_zeroed_maml_learns_the_heads_step_sizes(alphabet):
+    learner = zeroed(5)
+    tasks = FewShot(alphabet, 5, device="cpu").sample(4, 1, 3)
+    gradient, _ = meta_gradient(learner, learner.init(), tasks)
+    assert gradient["lr/head.weight"].abs().min() > 0 and "head.weight" not in gradient
+    with pytest.raises(ValueError, match="ZeroedMAML: the module needs a `body`"):
+        ZeroedMAML(torch.nn.Linear(2, 2), cross_entropy, lr=0.1)

@@ -58,15 +58,16 @@ class MAML(Learner):
         """The step size of the inner step of this number: one, or one for each that moves."""
         return self.lr
 
-    def moves(self, name):
-        """Whether the parameter of this name takes part in the inner loop."""
+    def moves(self, name, number=0):
+        """Whether the parameter of this name takes part in the inner step of this number."""
         return True
 
     def step(self, params, theta, support, number, first_order):
         """One inner step, the `number`-th from 0: θ of the next."""
-        moving = {name: value for name, value in theta.items() if self.moves(name)}
+        moving = {name: value for name, value in theta.items() if self.moves(name, number)}
         loss = lambda moving, x, y: self.task_loss({**theta, **moving}, x, y)
         lr = self.rate(params, number)
+        lr = {name: lr[name] for name in moving} if isinstance(lr, dict) else lr
         return {**theta, **adapt(moving, loss, support, lr=lr, steps=1, first_order=first_order)}
 
     def path(self, params, support, steps, first_order):

@@ -36,7 +36,7 @@ class ANIL(MAML):
     def _in_head(self, name):
         return name == self.head or name.startswith(f"{self.head}.")
 
-    def moves(self, name):
+    def moves(self, name, number=0):
         """Whether the parameter of this name takes part in the inner loop."""
         return self.head_adapts if self._in_head(name) else self.body_adapts
 

@@ -9,6 +9,16 @@ from mamlkit.learners.maml import MAML
 HEAD = ("head.weight", "head.bias")
 
 
+def body_and_head(caller, module):
+    """Raise unless the module has a `body` and a linear `head` with bias."""
+    body, head = (getattr(module, part, None) for part in ("body", "head"))
+    if body is None or not isinstance(head, torch.nn.Linear) or head.bias is None:
+        raise ValueError(
+            f"{caller}: the module needs a `body` that embeds and a `head`, an nn.Linear with "
+            f"bias; {type(module).__name__} has not: name its two parts so"
+        )
+
+
 class ProtoMAML(MAML):
     """MAML whose linear head starts from the mean embedding of each class of the support set.
 
@@ -29,12 +39,7 @@ class ProtoMAML(MAML):
     """
 
     def __init__(self, module, loss, *, lr, steps=1, recompute=0):
-        body, head = (getattr(module, part, None) for part in ("body", "head"))
-        if body is None or not isinstance(head, torch.nn.Linear) or head.bias is None:
-            raise ValueError(
-                "ProtoMAML: the module needs a `body` that embeds and a `head`, an nn.Linear with "
-                f"bias; {type(module).__name__} has not: name its two parts so"
-            )
+        body_and_head("ProtoMAML", module)
         super().__init__(module, loss, lr=lr, steps=steps, recompute=recompute)
 
     def init(self):

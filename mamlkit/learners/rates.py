@@ -104,7 +104,8 @@ class MAMLPlusPlus(MAML):
         if not self.learned_rates:
             return self.lr
         number = min(number, self.steps - 1)
-        return {name: params[RATE + name][number] for name in _weights(params)}
+        rates = {name: value for name, value in params.items() if name.startswith(RATE)}
+        return {name.removeprefix(RATE): value[number] for name, value in rates.items()}
 
     def at(self, progress):
         """First order early on; the weights of the losses after each step, early on."""

@@ -30,7 +30,7 @@ def load(name, *, device="auto"):
     """
     require.choice("pretrained.load", "name", name, names())
     device = devices.resolve(device)
-    learner = RECIPES[name].start(seed=0)
+    learner = RECIPES[name].tester()
     learner.module.to(device)
     content = (FOLDER / f"{name}.safetensors").read_bytes()
     return learner, {key: value.to(device) for key, value in from_bytes(content).items()}

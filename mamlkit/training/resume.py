@@ -19,8 +19,8 @@ def recipe(learner, distribution, step, optimizer, schedule):
         "frozen": files.digest(fixed),
         "distribution": repr(distribution),
         "parameters": {name: [str(p.dtype), *p.shape] for name, p in step.leaves.items()},
-        "optimizer": f"{_describe(optimizer)}: {groups}",
-        "schedule": _describe(schedule),
+        "optimizer": f"{describe(optimizer)}: {groups}",
+        "schedule": describe(schedule),
     }
     try:
         checkpoints.as_json(_facts(step, 0, 0.0))
@@ -33,11 +33,12 @@ def recipe(learner, distribution, step, optimizer, schedule):
     return {k: address.sub("", v) if isinstance(v, str) else v for k, v in found.items()}
 
 
-def _describe(function):
+def describe(function):
+    """A function and what is bound to it, in words."""
     if isinstance(function, partial):
         keywords = [f"{k}={v}" for k, v in sorted(function.keywords.items())]
         settings = ", ".join([*map(str, function.args), *keywords])
-        return f"{_describe(function.func)}({settings})"
+        return f"{describe(function.func)}({settings})"
     return getattr(function, "__qualname__", repr(function))
 
 

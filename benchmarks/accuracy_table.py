@@ -1,0 +1,134 @@
+"""accuracy.json as Markdown: the tables of the README, of notebook 07 and of ACCURACY.md."""
+
+import re
+from statistics import mean
+
+BEGIN, END = "<!-- accuracy:begin -->", "<!-- accuracy:end -->"
+SETTINGS = "5way-1shot", "5way-5shot", "20way-1shot", "20way-5shot"
+METHODS = {  # the end of a recipe's name, and what the table calls it
+    "": "**MAML**, zeroed head",
+    "-protonet": "prototypical network",
+    "-anil": "ANIL",
+    "-first-order": "first-order MAML",
+    "-meta-sgd": "Meta-SGD",
+    "-reptile": "Reptile",
+}
+PUBLISHED = {  # 5-way 1-shot, 5-way 5-shot, 20-way 1-shot, 20-way 5-shot; queries; source
+    "MAML": ("98.7 ± 0.4", "99.9 ± 0.1", "95.8 ± 0.3", "98.9 ± 0.2", "together",
+             "Finn et al. 2017"),
+    "MAML++": ("99.47", "99.93", "97.65", "99.33", "together", "Antoniou et al. 2019"),
+    "Meta-SGD": ("99.53", "99.93", "95.93", "98.97", "together", "Li et al. 2017"),
+    "first-order MAML": ("98.3", "99.2", "89.4", "97.9", "together", "Nichol et al. 2018"),
+    "Reptile": ("97.68", "99.48", "89.43", "97.12", "together", "Nichol et al. 2018"),
+    "Reptile ": ("95.39", "98.90", "88.14", "96.65", "each by itself", "Nichol et al. 2018"),
+    "ANIL": ("–", "–", "96.2", "98.0", "together", "Raghu et al. 2020"),
+    "prototypical network": ("98.8", "99.7", "96.0", "98.9", "–", "Snell et al. 2017"),
+}  # fmt: skip
+SPLITS = {
+    "main": "background → evaluation, no alphabet shared",
+    "shuffled": "a random 1,200/423, alphabets shared, as in most papers",
+}
+HEAD = (
+    "| | 5-way 1-shot | 5-way 5-shot | 20-way 1-shot | 20-way 5-shot | queries |\n"
+    "| --- | ---: | ---: | ---: | ---: | --- |"
+)
+
+
+def summary(rows):
+    """One table for each split, the papers' figures under the second."""
+    parts = []
+    for split, title in SPLITS.items():
+        lines = _lines([row for row in rows if row["split"] == split])
+        if lines:
+            parts += [f"**{title}**", "\n".join([HEAD, *lines])]
+    papers = [
+        "| " + " | ".join([f"{method.strip()}, {source}", *cells, queries]) + " |"
+        for method, (*cells, queries, source) in PUBLISHED.items()
+    ]
+    parts += ["**published, random 1,200/423**", "\n".join([HEAD, *papers]), _where(rows)]
+    return "\n\n".join(parts)
+
+
+def report(rows):
+    """The whole of ACCURACY.md."""
+    head = (
+        "| recipe | split | seed | before | steps | together | each by itself "
+        "| iterations | seconds | threads |\n"
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    )
+    lines = [
+        f"| {row['recipe']} | {row['split']} | {row['seed']} | {_cell(row['together'], 0)} "
+        f"| {len(row['together']['mean']) - 1} | {_cell(row['together'])} | {_cell(row['apart'])} "
+        f"| {row['iterations']:,} | {row['seconds']:,.0f} | {row['threads']} |"
+        for row in rows
+    ]
+    return "\n\n".join(
+        [
+            "# Accuracy on Omniglot",
+            "Made by `python -m benchmarks.accuracy` from [accuracy.json](accuracy.json). Percent "
+            "± 95 % over test tasks of 15 queries a class, after as many inner steps as in "
+            "training, *together* with all queries of the task in one batch or *each by itself* "
+            "beside the support set. *Before* is before any adaptation: chance is one in the "
+            "number of ways.",
+            summary(rows),
+            "## Every run",
+            "\n".join([head, *lines]),
+        ]
+    ) + "\n"  # fmt: skip
+
+
+def insert(text, rows):
+    """A page's text with the section between the marks made anew, if it has the marks."""
+    section = f"{BEGIN}\n{summary(rows)}\n{END}"
+    return re.sub(f"{BEGIN}.*?{END}", lambda _: section, text, flags=re.DOTALL)
+
+
+def _lines(rows):
+    """A line for each method, two where the other queries matter."""
+    for suffix, title in METHODS.items():
+        runs = {
+            setting: [row for row in rows if row["recipe"] == f"omniglot-{setting}{suffix}"]
+            for setting in SETTINGS
+        }
+        if not any(runs.values()):
+            continue
+        cells = {mode: [_mean(runs[s], mode) for s in SETTINGS] for mode in ("together", "apart")}
+        if cells["together"] == cells["apart"]:
+            yield _line(title, cells["apart"], "either way")
+        else:
+            yield _line(title, cells["together"], "together")
+            yield _line(title, cells["apart"], "each by itself")
+
+
+def _line(title, cells, queries):
+    return "| " + " | ".join([title, *cells, queries]) + " |"
+
+
+def _mean(rows, mode):
+    """The mean over training seeds, ± that over test tasks; the seeds' range where there are some.
+
+    >>> row = {"apart": {"mean": [20.0, 98.25], "interval": [0.0, 0.15]}}
+    >>> _mean([row], "apart")
+    '98.2 ± 0.2'
+    """
+    if not rows:
+        return "–"
+    last = [row[mode]["mean"][-1] for row in rows]
+    text = f"{mean(last):.1f} ± {mean(row[mode]['interval'][-1] for row in rows):.1f}"
+    return text + (f" ({min(last):.1f}–{max(last):.1f})" if len(rows) > 1 else "")
+
+
+def _cell(numbers, step=-1):
+    return f"{numbers['mean'][step]:.2f} ± {numbers['interval'][step]:.2f}"
+
+
+def _where(rows):
+    machine, versions = rows[-1]["run"]["machine"], rows[-1]["run"]["versions"]
+    longest = max(row["seconds"] for row in rows) / 60
+    tasks = min(row["together"]["tasks"] for row in rows)
+    return (
+        f"mamlkit's rows: ± 95 % over {tasks:,} test tasks; the mean of the training seeds, and "
+        f"their range in brackets where there were several. {machine['cpu']}, one thread a run, "
+        f"at most {longest:.0f} minutes of training, torch {versions['torch']}. Every run, with "
+        "its command: [benchmarks/ACCURACY.md](benchmarks/ACCURACY.md)."
+    )

@@ -1,0 +1,9 @@
+"""Named experiments, as data: what is learnt, by whom, for how long, and how it is judged."""
+
+from mamlkit.recipes.omniglot import OMNIGLOT
+from mamlkit.recipes.recipe import Recipe
+from mamlkit.recipes.sinusoid import SINUSOID
+
+RECIPES = {**SINUSOID, **OMNIGLOT}
+
+__all__ = ["RECIPES", "Recipe"]
