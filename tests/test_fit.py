@@ -216,3 +216,41 @@ def test_on_a_gpu(maml, sines):
     run = fit(maml, sines, iterations=50, **{**SETTINGS, "device": "cuda"})
     assert next(iter(run.params.values())).is_cuda
     evaluate(maml, run.params, sines.to("cuda"), shots=5, queries=5, tasks=10, steps=1)
+
+
+def test_validation_is_kept_and_changes_nothing(maml, sines, tmp_path):
+    seen = []
+
+    def validate(params):
+        torch.rand(3)  # may draw from the global random state
+        seen.append({name: value.clone() for name, value in params.items()})
+        for value in params.values():
+            value.zero_()  # and spoil what it was given
+        return len(seen)
+
+    settings = {**SETTINGS, "validate": validate, "validate_every": 4}
+    run = fit(maml, sines, iterations=10, checkpoint=tmp_path, **settings)
+    assert run.history["validation"][:, [0, 2]].tolist() == [[4, 1], [8, 2], [10, 3]]
+    seconds = run.history["validation"][:, 1]
+    assert (seconds.diff() > 0).all() and seconds[-1] <= run.seconds
+    assert equal(run.params, fit(maml, sines, iterations=10, **SETTINGS).params)
+    assert equal(seen[-1], run.params)
+    longer = fit(maml, sines, iterations=12, checkpoint=tmp_path, **settings)
+    assert longer.history["validation"][:, 0].tolist() == [4, 8, 10, 12]
+
+
+def test_the_time_of_validation_does_not_count(maml, sines, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+
+    def slow(params):
+        clock[0] += 100
+        return 0.0
+
+    run = fit(maml, sines, iterations=4, validate=slow, validate_every=1, **SETTINGS)
+    assert clock[0] == 400 and run.seconds == 0
+
+
+def test_validate_must_be_a_function(maml, sines):
+    with pytest.raises(TypeError, match="validate must be a function"):
+        fit(maml, sines, iterations=4, validate=0.9, **SETTINGS)

@@ -22,7 +22,9 @@ class Run:
     """What `fit` returns.
 
     params: the meta-trained parameters, a dict of tensors without gradients.
-    history: `{"loss": [iterations]}`, the mean query loss after adaptation, on the CPU.
+    history: `{"loss": [iterations]}`, the mean query loss after adaptation, on the CPU; with
+        `validate` also `{"validation": [times, 3]}`, rows of iterations done, seconds of training
+        until then, and what `validate` returned.
     seconds: of training, compilation and all earlier parts of a resumed run included.
     warmup: seconds of the first iteration in this process, compilation included.
     compiled: whether the meta-step was to be compiled.
@@ -58,6 +60,8 @@ def fit(
     chunk=None,
     checkpoint=None,
     checkpoint_every=1_000,
+    validate=None,
+    validate_every=500,
     progress=True,
 ) -> Run:
     """Meta-train a learner on a distribution of tasks (Finn et al. 2017, algorithm 1).
@@ -79,6 +83,8 @@ def fit(
     chunk: tasks at a time where memory is short, None for all of a batch at once.
     checkpoint: a folder to save to every `checkpoint_every` iterations and to resume from. A run
         resumed there ends as if it had never stopped.
+    validate: a function from the parameters to a number, such as the accuracy on tasks held out,
+        called every `validate_every` iterations and at the end. Its time does not count.
     progress: show a bar with loss, rate and time left.
 
     Returns a `Run`. Raises ValueError or TypeError for settings out of bounds, before any work;
@@ -92,6 +98,12 @@ def fit(
     """
     iterations = require.whole("fit", "iterations", iterations, least=1)
     checkpoint_every = require.whole("fit", "checkpoint_every", checkpoint_every, least=1)
+    validate_every = require.whole("fit", "validate_every", validate_every, least=1)
+    if not (validate is None or callable(validate)):
+        raise TypeError(
+            f"fit: validate must be a function of the parameters, got {validate!r}; for example "
+            "lambda params: evaluate(learner, params, tasks, shots=1, queries=5).mean[-1]"
+        )
     tasks_per_batch = require.whole("fit", "tasks_per_batch", tasks_per_batch, least=1)
     shots = require.whole("fit", "shots", shots, least=1)
     queries = require.whole("fit", "queries", queries, least=1)
@@ -127,7 +139,7 @@ def fit(
         generator.manual_seed(seed)
         torch.manual_seed(seed)
         losses = torch.zeros(iterations, device=device)
-        done, seconds = 0, 0.0
+        done, seconds, validation = 0, 0.0, []
         if checkpoint:
             recipe = {
                 **resume.recipe(learner, distribution, step, optimizer, schedule),
@@ -140,7 +152,7 @@ def fit(
                 "device": device.type,
             }
             checkpoints.claim(checkpoint, recipe)
-            done, seconds, before = resume.restore(checkpoint, step, generator, losses)
+            done, seconds, before = resume.restore(checkpoint, step, generator, losses, validation)
             compile = before if compile == "auto" and done else compile
         if compile == "auto":
             found = learner.at(0.0)
@@ -163,14 +175,27 @@ def fit(
                 done += 1
                 if bar.update() or done == iterations:
                     bar.set_postfix(loss=f"{_finite(losses, done):.3f}", refresh=False)
+                if validate and (done % validate_every == 0 or done == iterations):
+                    seconds = time.perf_counter() - begun
+                    validation.append([done, seconds, _validate(validate, step.params)])
+                    begun = time.perf_counter() - seconds
                 if done % checkpoint_every and done != iterations:
                     continue
                 _finite(losses, done, step.params)
                 if checkpoint:
                     seconds = time.perf_counter() - begun
-                    resume.save(checkpoint, step, generator, losses[:done], seconds)
+                    resume.save(checkpoint, step, generator, losses[:done], validation, seconds)
     seconds = time.perf_counter() - begun
-    return Run(step.params, {"loss": losses.cpu()}, seconds, warmup, step.compile)
+    history = {"loss": losses.cpu()}
+    if validate:
+        history["validation"] = torch.tensor(validation, dtype=torch.float64)
+    return Run(step.params, history, seconds, warmup, step.compile)
+
+
+def _validate(validate, params):
+    """The number, whatever it does with the global random state or with these copies."""
+    with torch.random.fork_rng():
+        return float(validate({name: value.clone() for name, value in params.items()}))
 
 
 def _draw_and_build(distribution, tasks, shots, queries, generator):

@@ -53,19 +53,22 @@ def _facts(step, iteration, seconds):
     }
 
 
-def save(folder, step, generator, losses, seconds):
+def save(folder, step, generator, losses, validation, seconds):
     """Write everything that `restore` needs into the run's folder."""
     tensors = {
         "params": step.params,
         "optimizer": checkpoints.optimizer_state(step.optimizer)[0],
         "random": checkpoints.random_states(generator),
-        "history": {"loss": losses},
+        "history": {
+            "loss": losses,
+            "validation": torch.tensor(validation, dtype=torch.float64).view(-1, 3),
+        },
     }
     facts = _facts(step, len(losses), seconds)
     checkpoints.write(folder, checkpoints.Checkpoint(tensors, facts))
 
 
-def restore(folder, step, generator, losses):
+def restore(folder, step, generator, losses, validation):
     """Bring everything to where the folder's newest checkpoint stands.
 
     Returns (iteration, seconds, whether the run was compiled). To be called before the first step:
@@ -89,4 +92,6 @@ def restore(folder, step, generator, losses):
         checkpoints.restore_schedule(step.schedule, facts["schedule"])
     checkpoints.restore_random_states(generator, tensors["random"])
     losses[:done] = tensors["history"]["loss"]
+    if "validation" in tensors["history"]:  # not in runs saved before 2026-11-23
+        validation += tensors["history"]["validation"].tolist()
     return done, facts["seconds"], facts.get("compiled", False)
