@@ -5,6 +5,7 @@ import torch
 
 from mamlkit import FewShot, Warped, shuffled_split, without_validation
 from mamlkit.devices import generator
+from mamlkit.tasks.warped import _through
 
 
 @pytest.fixture
@@ -102,3 +103,13 @@ def test_the_papers_split_shares_alphabets_but_no_character(omniglot):
     assert shuffled_split(seed=1)[1].names != test.names
     with pytest.raises(ValueError, match="train must be at most 1622, got 1623"):
         shuffled_split(train=1623)
+
+
+def test_a_warp_is_torchs_affine_grid():
+    torch.manual_seed(0)
+    images = torch.rand(6, 1, 20, 20)
+    maps, shifts = torch.eye(2) + 0.2 * torch.randn(6, 2, 2), torch.randn(6, 2)
+    theta = torch.cat([maps, shifts[..., None] / 10], dim=-1)
+    grid = torch.nn.functional.affine_grid(theta, images.shape, align_corners=False)
+    expected = torch.nn.functional.grid_sample(images, grid, align_corners=False)
+    torch.testing.assert_close(_through(images, maps, shifts), expected, atol=1e-5, rtol=1e-5)

@@ -1,7 +1,7 @@
 """More characters and more hands than were ever drawn: random linear maps of episodes' images."""
 
 import torch
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import grid_sample
 
 from mamlkit import require
 
@@ -57,14 +57,28 @@ class Warped:
         def warp(x, y):
             own = torch.eye(2, device=self.device) + vary(self.drawings, *y.shape, 2, 2)
             task = torch.arange(tasks, device=self.device)[:, None]
-            size = torch.tensor(x.shape[:-3:-1], device=self.device)  # width, height
-            shift = 2 * vary(self.shift, *y.shape, 2) / size  # affine_grid spans -1 to 1
-            maps = torch.cat([by_class[task, y] @ own, shift[..., None]], dim=-1)
-            images = x.flatten(0, 1)
-            grid = affine_grid(maps.flatten(0, 1), images.shape, align_corners=False)
-            return grid_sample(images, grid, align_corners=False).view(x.shape)
+            maps = (by_class[task, y] @ own).flatten(0, 1)
+            shifts = vary(self.shift, *y.shape, 2).flatten(0, 1)
+            return _through(x.flatten(0, 1), maps, shifts).view(x.shape)
 
         return batch._replace(
             support_x=warp(batch.support_x, batch.support_y),
             query_x=warp(batch.query_x, batch.query_y),
         )
+
+
+def _through(images, maps, shifts):
+    """Image i, looked up at `maps[i] @ (x, y) + shifts[i]` for each pixel (x, y) from the centre.
+
+    `affine_grid` and `grid_sample`, whose grid spans -1 to 1; writing the grid out takes half the
+    time of `affine_grid`'s many small matrix products.
+    """
+    height, width = images.shape[-2:]
+    half = torch.tensor([width, height], device=images.device) / 2
+    x = (torch.arange(width, device=images.device) + 0.5 - half[0])[None, None, :]
+    y = (torch.arange(height, device=images.device) + 0.5 - half[1])[None, :, None]
+    m = maps[..., None, None].unbind(1)
+    places = [
+        (m[i][:, 0] * x + (m[i][:, 1] * y + shifts[:, i, None, None])) / half[i] for i in (0, 1)
+    ]
+    return grid_sample(images, torch.stack(places, dim=-1), align_corners=False)
