@@ -8,8 +8,6 @@ here chooses anything.
 
 import json
 import os
-import shlex
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -36,17 +34,14 @@ OMNIGLOT = sorted(name for name in RECIPES if name.startswith("omniglot"))
 @click.option("--split", type=click.Choice(["main", "shuffled"]), default="main")
 def main(recipe, seed, split):
     """Train, test and tabulate. Runs left out keep their numbers in accuracy.json."""
-    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     for name in recipe or OMNIGLOT:
         for number in seed:
             load = os.getloadavg()[0]
             row = measured(name, number, split)
-            command = shlex.join(["python", "-m", "benchmarks.accuracy", *sys.argv[1:]])
-            found = [r for r in found if key(r) != key(row)]
-            found = sorted([*found, row | {"run": made_with(load) | {"command": command}}], key=key)
-            RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+            command = f"python -m benchmarks.accuracy --recipe {name} --seed {number}"
+            command += f" --split {split}" if split != "main" else ""
+            keep(row | {"run": made_with(load) | {"command": command}})
             click.echo(f"{name}, seed {number}, {split}: {row['together']}")
-    write(found)
 
 
 def key(row):
@@ -54,8 +49,11 @@ def key(row):
     return row["split"], row["recipe"], row["seed"]
 
 
-def write(found):
-    """The tables that people read."""
+def keep(row):
+    """Put a run into accuracy.json, in place of an earlier one, and make the tables anew."""
+    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    found = sorted([*(r for r in found if key(r) != key(row)), row], key=key)
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     REPORT.write_text(table.report(found))
     README.write_text(table.insert(README.read_text(), found))
 
@@ -64,7 +62,7 @@ def measured(name, seed, split):
     """One run, trained and tested: what accuracy.json holds of it."""
     recipe = RECIPES[name]
     training, test = tasks_of(recipe, split)
-    folder = RUNS / f"{name}-{split}-{seed}"
+    folder = RUNS / f"{recipe.trained_as or name}-{split}-{seed}"
     run = recipe.train(seed=seed, distribution=training, checkpoint=folder, device="cpu")
     learner = recipe.tester()
     judge = partial(recipe.test, run.params, seed=SEED, distribution=test, steps=learner.steps)

@@ -19,6 +19,7 @@ from mamlkit.tasks.warped import Warped
 
 SETTINGS = ((5, 1), (5, 5), (20, 1), (20, 5))  # ways, shots
 TRAINING_WAYS = 20
+ITERATIONS = {1: 40_000, 5: 25_000}
 DATA = "Omniglot; SHA-256 of the pixels: " + ", ".join(
     f"{source.archive} {source.pixels}" for source in SPLITS.values()
 )
@@ -45,26 +46,28 @@ def test_tasks(ways, images=None):
 
 
 def _maml(ways):
-    return ZeroedMAML(network(ways), cross_entropy, lr=0.4, steps=2)
+    return ZeroedMAML(network(ways), cross_entropy, lr=0.4, steps=1)
 
 
 def _recipe(ways, shots):
     return Recipe(
         source="Finn et al. 2017, section 5.2, with a head of zeros (Kao et al. 2022), learned "
-        "step sizes (Antoniou et al. 2019), layer norm, other widths, and 20 ways in training",
+        "step sizes (Antoniou et al. 2019), layer norm, other widths, 20 ways in training, and "
+        "classes mirrored and warped",
         learner=partial(_maml, TRAINING_WAYS),
         test_learner=partial(_maml, ways),
         tasks=partial(training_tasks, TRAINING_WAYS),
         test_tasks=partial(test_tasks, ways),
         training={
-            "iterations": 20_000,
+            "iterations": ITERATIONS[shots],
             "shots": shots,
             "queries": 5,
             "tasks_per_batch": 4,
-            "optimizer": partial(torch.optim.Adam, lr=3e-3),
+            "optimizer": partial(torch.optim.Adam, lr=5e-3),
             "schedule": "cosine",
         },
-        testing={"shots": shots, "queries": 15, "tasks": 1_000, "steps": 5},
+        testing={"shots": shots, "queries": 15, "tasks": 1_000, "steps": 1},
+        trained_as=f"omniglot-{TRAINING_WAYS}way-{shots}shot",
         data=DATA,
         percent=True,
     )

@@ -20,6 +20,7 @@ class Recipe:
     training: keywords of `fit`. testing: keywords of `evaluate`.
     test_learner: the learner that is tested, where it is not the one that trains: one of another
         number of ways. Its parameters must be the same.
+    trained_as: the name of the recipe whose training this one shares, if it does.
     data: where the tasks come from, for the card of a network that ships.
     percent: whether results are shares, to be written in percent.
     """
@@ -31,6 +32,7 @@ class Recipe:
     training: dict = field(default_factory=dict)
     testing: dict = field(default_factory=dict)
     test_learner: Callable[[], Learner] | None = None
+    trained_as: str = ""
     data: str = "generated, no data set"
     percent: bool = False
 

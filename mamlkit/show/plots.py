@@ -89,6 +89,14 @@ def losses(ax, run, name="MAML", *, window=200, label=None):
     return line
 
 
+def validation(ax, run, name="MAML", *, label=None):
+    """What `fit` was told to validate, as a share in percent, against seconds of training."""
+    _, seconds, value = run.history["validation"].T
+    (line,) = ax.plot(seconds, 100 * value, label=label or name, **role(name))
+    ax.set(xlabel="seconds of training", ylabel="accuracy on characters held out (%)")
+    return line
+
+
 def sheet(ax, images, *, title=None, captions=(), border=1):
     """A grid of images `[rows, columns, 1, height, width]`, ink dark on white.
 
@@ -113,10 +121,11 @@ def sheet(ax, images, *, title=None, captions=(), border=1):
     return picture
 
 
-def episode(ax, x, y, ways, *, title):
+def episode(ax, x, y, ways, *, title, answers=None):
     """One set of an episode: a row for each label, its examples beside each other.
 
-    x `[ways * examples, 1, height, width]`, y `[ways * examples]`.
+    x `[ways * examples, 1, height, width]`, y `[ways * examples]`. With `answers`, labels like y,
+    each wrong one is crossed out and stands beside the cross.
     """
     rows = torch.stack([x[y == way] for way in range(ways)])
     picture = sheet(ax, rows, title=title)
@@ -124,6 +133,14 @@ def episode(ax, x, y, ways, *, title):
     ax.set_yticks([height * (way + 0.5) for way in range(ways)], [str(w) for w in range(ways)])
     ax.tick_params(length=0)
     ax.set_ylabel("label")
+    if answers is not None:
+        cross = {"color": "#D55E00", "markersize": 20, "markeredgewidth": 3}
+        for way in range(ways):
+            for column, answer in enumerate(answers[y == way].tolist()):
+                if answer != way:
+                    x_of, y_of = height * (column + 0.5), height * (way + 0.5)
+                    ax.plot(x_of, y_of, "x", **cross)
+                    ax.text(x_of + 8, y_of + 12, str(answer), color="#D55E00", weight="bold")
     return picture
 
 
