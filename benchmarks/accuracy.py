@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import click
+import nbformat
 import torch
 
 from benchmarks import accuracy_table as table
@@ -23,6 +24,8 @@ from mamlkit.recipes import RECIPES
 
 HERE = Path(__file__).parent
 RESULTS, REPORT, RUNS = HERE / "accuracy.json", HERE / "ACCURACY.md", HERE.parent / "runs"
+NOTEBOOK = HERE.parent / "notebooks" / "07_omniglot_maml.ipynb"
+NOTEBOOK_LINK = "../benchmarks/ACCURACY.md"
 SAME = 20  # tasks on which both modes are compared, where they cannot differ
 SEED = 1_000_000
 OMNIGLOT = sorted(name for name in RECIPES if name.startswith("omniglot"))
@@ -31,9 +34,12 @@ OMNIGLOT = sorted(name for name in RECIPES if name.startswith("omniglot"))
 @click.command()
 @click.option("--recipe", multiple=True, type=click.Choice(OMNIGLOT), help="Some recipes.")
 @click.option("--seed", multiple=True, type=click.IntRange(min=0), default=[0], show_default=True)
+@click.option("--tables", is_flag=True, help="Only make the tables anew.")
 @click.option("--split", type=click.Choice(["main", "shuffled"]), default="main")
-def main(recipe, seed, split):
+def main(recipe, seed, tables, split):
     """Train, test and tabulate. Runs left out keep their numbers in accuracy.json."""
+    if tables:
+        return write(kept())
     for name in recipe or OMNIGLOT:
         for number in seed:
             load = os.getloadavg()[0]
@@ -42,6 +48,7 @@ def main(recipe, seed, split):
             command += f" --split {split}" if split != "main" else ""
             keep(row | {"run": made_with(load) | {"command": command}})
             click.echo(f"{name}, seed {number}, {split}: {row['together']}")
+            write(kept())
 
 
 def key(row):
@@ -50,12 +57,24 @@ def key(row):
 
 
 def keep(row):
-    """Put a run into accuracy.json, in place of an earlier one, and make the tables anew."""
-    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    found = sorted([*(r for r in found if key(r) != key(row)), row], key=key)
+    """Put a run into accuracy.json, in place of an earlier one."""
+    found = sorted([*(r for r in kept() if key(r) != key(row)), row], key=key)
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-    REPORT.write_text(table.report(found))
-    README.write_text(table.insert(README.read_text(), found))
+
+
+def kept():
+    """All runs in accuracy.json."""
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+
+
+def write(rows):
+    """Make the tables that people read anew."""
+    REPORT.write_text(table.report(rows))
+    README.write_text(table.insert(README.read_text(), rows))
+    book = nbformat.read(NOTEBOOK, as_version=4)
+    for cell in book.cells:
+        cell.source = table.insert(cell.source, rows, NOTEBOOK_LINK)
+    nbformat.write(book, NOTEBOOK)
 
 
 def measured(name, seed, split):

@@ -34,18 +34,18 @@ HEAD = (
 )
 
 
-def summary(rows):
-    """One table for each split, the papers' figures under the second."""
+def summary(rows, link):
+    """One table for each split, then the papers' figures; `link` leads to ACCURACY.md."""
     parts = []
     for split, title in SPLITS.items():
-        lines = _lines([row for row in rows if row["split"] == split])
+        lines = list(_lines([row for row in rows if row["split"] == split]))
         if lines:
             parts += [f"**{title}**", "\n".join([HEAD, *lines])]
     papers = [
         "| " + " | ".join([f"{method.strip()}, {source}", *cells, queries]) + " |"
         for method, (*cells, queries, source) in PUBLISHED.items()
     ]
-    parts += ["**published, random 1,200/423**", "\n".join([HEAD, *papers]), _where(rows)]
+    parts += ["**published, random 1,200/423**", "\n".join([HEAD, *papers]), _where(rows, link)]
     return "\n\n".join(parts)
 
 
@@ -70,16 +70,16 @@ def report(rows):
             "training, *together* with all queries of the task in one batch or *each by itself* "
             "beside the support set. *Before* is before any adaptation: chance is one in the "
             "number of ways.",
-            summary(rows),
+            summary(rows, "ACCURACY.md"),
             "## Every run",
             "\n".join([head, *lines]),
         ]
     ) + "\n"  # fmt: skip
 
 
-def insert(text, rows):
+def insert(text, rows, link="benchmarks/ACCURACY.md"):
     """A page's text with the section between the marks made anew, if it has the marks."""
-    section = f"{BEGIN}\n{summary(rows)}\n{END}"
+    section = f"{BEGIN}\n{summary(rows, link)}\n{END}"
     return re.sub(f"{BEGIN}.*?{END}", lambda _: section, text, flags=re.DOTALL)
 
 
@@ -122,7 +122,7 @@ def _cell(numbers, step=-1):
     return f"{numbers['mean'][step]:.2f} ± {numbers['interval'][step]:.2f}"
 
 
-def _where(rows):
+def _where(rows, link):
     machine, versions = rows[-1]["run"]["machine"], rows[-1]["run"]["versions"]
     longest = max(row["seconds"] for row in rows) / 60
     tasks = min(row["together"]["tasks"] for row in rows)
@@ -130,5 +130,5 @@ def _where(rows):
         f"mamlkit's rows: ± 95 % over {tasks:,} test tasks; the mean of the training seeds, and "
         f"their range in brackets where there were several. {machine['cpu']}, one thread a run, "
         f"at most {longest:.0f} minutes of training, torch {versions['torch']}. Every run, with "
-        "its command: [benchmarks/ACCURACY.md](benchmarks/ACCURACY.md)."
+        f"its command: [benchmarks/ACCURACY.md]({link})."
     )

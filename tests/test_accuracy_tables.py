@@ -1,0 +1,67 @@
+"""The accuracies people read are those that were measured, and each says how."""
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from click.testing import CliRunner
+
+from benchmarks import accuracy, accuracy_table, road
+from mamlkit.recipes import RECIPES
+from mamlkit.recipes.omniglot import DATA
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return json.loads(accuracy.RESULTS.read_text())
+
+
+def test_tables_are_what_was_measured(rows):
+    assert accuracy.REPORT.read_text() == accuracy_table.report(rows)
+    readme = (ROOT / "README.md").read_text()
+    assert accuracy_table.insert(readme, rows) == readme and accuracy_table.BEGIN in readme
+    book = nbformat.read(accuracy.NOTEBOOK, as_version=4)
+    cells = [cell.source for cell in book.cells if accuracy_table.BEGIN in cell.source]
+    assert len(cells) == 1 and cells[0] == accuracy_table.insert(
+        cells[0], rows, accuracy.NOTEBOOK_LINK
+    )
+
+
+def test_a_changed_number_shows(rows):
+    """The comparison above can fail."""
+    wrong = json.loads(json.dumps(rows))
+    wrong[0]["apart"]["mean"][-1] -= 1
+    assert accuracy.REPORT.read_text() != accuracy_table.report(wrong)
+
+
+def test_each_run_says_how_it_came_about(rows):
+    for row in rows:
+        assert row["recipe"] in RECIPES and row["data"] == DATA
+        command = row["run"]["command"]
+        assert f"--recipe {row['recipe']} --seed {row['seed']}" in command
+        assert command.startswith("python -m benchmarks.accuracy")
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d", row["run"]["date"])
+        assert row["run"]["machine"]["cpu"] and row["run"]["versions"]["mamlkit"]
+        assert row["together"]["tasks"] >= 1_000 and row["seconds"] > 0
+
+
+def test_before_adaptation_is_chance_in_every_row(rows):
+    for row in rows:
+        ways = int(re.search(r"(\d+)way", row["recipe"])[1])
+        for mode in ("together", "apart"):
+            mean, interval = row[mode]["mean"][0], row[mode]["interval"][0]
+            assert abs(mean - 100 / ways) <= interval + 0.005, row["recipe"]
+
+
+def test_the_log_of_tries_is_what_was_measured():
+    rows = json.loads(road.RESULTS.read_text())
+    assert road.REPORT.read_text() == road.report(rows) and len(rows) > 10
+
+
+def test_a_try_refuses_what_it_does_not_know():
+    result = CliRunner().invoke(road.main, ['{"learner": "MAML", "depth": 5}'])
+    assert result.exit_code != 0 and "settings may be learner, steps, filters" in result.output
