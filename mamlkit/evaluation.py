@@ -11,7 +11,8 @@ from mamlkit import devices, require
 from mamlkit.learners.batching import over_tasks
 from mamlkit.tasks.fewshot import accuracy
 
-CHUNK = 50  # tasks at once: memory does not grow with the number of tasks
+CHUNK = 50  # tasks drawn at once: memory does not grow with the number of tasks
+NUMBERS = 400_000  # in the inputs of the tasks computed at once: more fall out of the cache
 
 
 @dataclass
@@ -111,7 +112,8 @@ def evaluate(
             )
             for name, tensor in batch._asdict().items():
                 require.finite("evaluate", name, tensor, hint="clean the data first")
-            chunks.append(over_tasks(curve, learner.module, batch).cpu())
+            size = max(1, NUMBERS * len(batch.query_x) // batch.query_x.numel())
+            chunks += [over_tasks(curve, learner.module, p).cpu() for p in batch.split(size)]
     return Evaluation(torch.cat(chunks))
 
 

@@ -43,6 +43,11 @@ class TaskBatch(NamedTuple):
         """The task at `index`, without the leading dimension."""
         return TaskBatch(*(tensor[index] for tensor in self))
 
+    def split(self, size):
+        """Yield the tasks in order, at most `size` at a time."""
+        for first in range(0, len(self.support_x), size):
+            yield TaskBatch(*(tensor[first : first + size] for tensor in self))
+
     def to(self, device):
         """The same tasks on another device."""
         return TaskBatch(*(tensor.to(device) for tensor in self))

@@ -7,7 +7,6 @@ from torch.nn.utils import get_total_norm
 from mamlkit import require
 from mamlkit.learners.batching import over_tasks
 from mamlkit.learners.recompute import recomputed_gradient
-from mamlkit.tasks.batch import TaskBatch
 from mamlkit.training.update import traceable
 
 
@@ -30,8 +29,7 @@ def meta_gradient(learner, params, batch, *, chunk=None, extras=None):
     if chunk is None or chunk >= tasks:
         return _gradient(learner, params, extras or {}, batch)
     gradients, loss = {name: torch.zeros_like(value) for name, value in params.items()}, 0.0
-    for first in range(0, tasks, chunk):
-        part = TaskBatch(*(tensor[first : first + chunk] for tensor in batch))
+    for part in batch.split(chunk):
         share = len(part.support_x) / tasks
         found, part_loss = _gradient(learner, params, extras or {}, part)
         for name, gradient in gradients.items():
