@@ -20,6 +20,8 @@ PEERS = "higher", "metalearn", "jax", "optax"
 ROUNDS = {"sine": 15, "omniglot": 11, "omniglot-75": 5, "cost": 11, "scaling": 5, "gpu": 11}
 VERSIONS = "mamlkit", "torch", "numpy", "jax", "jaxlib", "optax", "higher", "parallel-metalearn"
 
+MODULES = {"parallel-metalearn": "metalearn"}  # the module's name, where it is not the package's
+
 
 @click.command()
 @click.option("--only", multiple=True, type=click.Choice(SECTIONS), help="Some sections.")
@@ -73,7 +75,7 @@ def run(load):
         },
         "settings": {k: v for k, v in os.environ.items() if k.startswith(("OMP_", "MKL_", "XLA_"))},
         "versions": {"python": platform.python_version()}
-        | {name: metadata.version(name) for name in VERSIONS},
+        | {name: metadata.version(name) for name in VERSIONS if find_spec(MODULES.get(name, name))},
     }
 
 

@@ -1,9 +1,9 @@
-"""`python -m benchmarks.accuracy`: Omniglot, every method and setting on one protocol.
+"""`python -m benchmarks.accuracy`: the Omniglot recipes, trained and tested on one protocol.
 
 Trains a recipe with a seed (or goes on where `runs/` holds a part of it), tests it on 1,000 new
 tasks with 15 queries a class, after as many inner steps as in training, and keeps the numbers in
-accuracy.json, from which the tables of the README, ACCURACY.md and notebook 07 are made. Nothing
-here chooses anything.
+accuracy.json, from which the tables of the README, ACCURACY.md and notebook 07 are made. One
+thread: two runs side by side get more done on two cores than one run on both.
 """
 
 import json
@@ -18,7 +18,7 @@ import torch
 from benchmarks import accuracy_table as table
 from benchmarks.__main__ import README
 from benchmarks.__main__ import run as made_with
-from mamlkit import shuffled_split
+from mamlkit import files, shuffled_split
 from mamlkit.models.layers import BatchNorm
 from mamlkit.recipes import RECIPES
 
@@ -27,7 +27,6 @@ RESULTS, REPORT, RUNS = HERE / "accuracy.json", HERE / "ACCURACY.md", HERE.paren
 NOTEBOOK = HERE.parent / "notebooks" / "07_omniglot_maml.ipynb"
 NOTEBOOK_LINK = "../benchmarks/ACCURACY.md"
 SAME = 20  # tasks on which both modes are compared, where they cannot differ
-SEED = 1_000_000
 OMNIGLOT = sorted(name for name in RECIPES if name.startswith("omniglot"))
 
 
@@ -38,6 +37,7 @@ OMNIGLOT = sorted(name for name in RECIPES if name.startswith("omniglot"))
 @click.option("--split", type=click.Choice(["main", "shuffled"]), default="main")
 def main(recipe, seed, tables, split):
     """Train, test and tabulate. Runs left out keep their numbers in accuracy.json."""
+    torch.set_num_threads(1)
     if tables:
         return write(kept())
     for name in recipe or OMNIGLOT:
@@ -59,7 +59,7 @@ def key(row):
 def keep(row):
     """Put a run into accuracy.json, in place of an earlier one."""
     found = sorted([*(r for r in kept() if key(r) != key(row)), row], key=key)
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    files.write_whole(RESULTS, (json.dumps(found, indent=1) + "\n").encode())
 
 
 def kept():
@@ -84,13 +84,16 @@ def measured(name, seed, split):
     folder = RUNS / f"{recipe.trained_as or name}-{split}-{seed}"
     run = recipe.train(seed=seed, distribution=training, checkpoint=folder, device="cpu")
     learner = recipe.tester()
-    judge = partial(recipe.test, run.params, seed=SEED, distribution=test, steps=learner.steps)
+    settings = {"distribution": test, "steps": learner.steps, "device": "cpu"}
+    judge = partial(recipe.test, run.params, **settings)
     together = judge()
     if mixes_images(learner.module):
         apart = judge(transductive=False)
     else:
         few, alone = judge(tasks=SAME), judge(tasks=SAME, transductive=False)
-        torch.testing.assert_close(few.values, alone.values)
+        torch.testing.assert_close(
+            few.values, alone.values, atol=0.02, rtol=0
+        )  # a near tie may tip
         apart = together
     return {
         "recipe": name,

@@ -5,14 +5,7 @@ from statistics import mean
 
 BEGIN, END = "<!-- accuracy:begin -->", "<!-- accuracy:end -->"
 SETTINGS = "5way-1shot", "5way-5shot", "20way-1shot", "20way-5shot"
-METHODS = {  # the end of a recipe's name, and what the table calls it
-    "": "**MAML**, zeroed head",
-    "-protonet": "prototypical network",
-    "-anil": "ANIL",
-    "-first-order": "first-order MAML",
-    "-meta-sgd": "Meta-SGD",
-    "-reptile": "Reptile",
-}
+METHODS = {"": "**MAML**, head from zero"}  # the end of a recipe's name; what the table calls it
 PUBLISHED = {  # 5-way 1-shot, 5-way 5-shot, 20-way 1-shot, 20-way 5-shot; queries; source
     "MAML": ("98.7 ± 0.4", "99.9 ± 0.1", "95.8 ± 0.3", "98.9 ± 0.2", "together",
              "Finn et al. 2017"),
@@ -109,7 +102,7 @@ def _mean(rows, mode):
 
     >>> row = {"apart": {"mean": [20.0, 98.25], "interval": [0.0, 0.15]}}
     >>> _mean([row], "apart")
-    '98.2 ± 0.2'
+    '98.2 ± 0.1'
     """
     if not rows:
         return "–"
@@ -123,12 +116,16 @@ def _cell(numbers, step=-1):
 
 
 def _where(rows, link):
-    machine, versions = rows[-1]["run"]["machine"], rows[-1]["run"]["versions"]
+    machines = {
+        f"{row['run']['machine']['cpu']}, {row['threads']} thread{'s' * (row['threads'] > 1)} a run"
+        for row in rows
+    }
+    versions = {row["run"]["versions"]["torch"] for row in rows}
     longest = max(row["seconds"] for row in rows) / 60
     tasks = min(row["together"]["tasks"] for row in rows)
     return (
         f"mamlkit's rows: ± 95 % over {tasks:,} test tasks; the mean of the training seeds, and "
-        f"their range in brackets where there were several. {machine['cpu']}, one thread a run, "
-        f"at most {longest:.0f} minutes of training, torch {versions['torch']}. Every run, with "
+        f"their range in brackets where there were several. {'; '.join(sorted(machines))}, at most "
+        f"{longest:.0f} minutes of training, torch {', '.join(sorted(versions))}. Every run, with "
         f"its command: [benchmarks/ACCURACY.md]({link})."
     )

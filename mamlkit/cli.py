@@ -9,6 +9,8 @@ import torch
 import mamlkit
 from mamlkit import pretrained
 from mamlkit.recipes import RECIPES
+from mamlkit.recipes.recipe import TEST_SEED
+from mamlkit.training.fit import ADAM
 from mamlkit.training.resume import describe
 
 FEW = 100  # tasks on which a shipped network can soon be checked
@@ -31,20 +33,21 @@ def train(recipe, seed, iterations, checkpoint, out):
     try:
         changes = {} if iterations is None else {"iterations": iterations}
         Path(out).mkdir(parents=True, exist_ok=True)
+        file = RECIPES[recipe].trained_as or recipe
         run = RECIPES[recipe].train(seed=seed, checkpoint=checkpoint, **changes)
-        pretrained.save_parameters(out, recipe, run.params)
-        test = RECIPES[recipe].test(run.params)
+        pretrained.save_parameters(out, file, run.params)
+        test = RECIPES[recipe].test(run.params, device="cpu")  # the same tasks on every machine
         pretrained.save_card(out, recipe, _card(recipe, seed, changes, run, test))
     except (ValueError, OSError, FloatingPointError) as error:
         raise click.ClickException(str(error)) from error
     steps, percent = range(len(test.mean)), RECIPES[recipe].percent
     click.echo("\n".join(f"after {s:2d} steps: {test.at(s, percent)}" for s in steps))
-    click.echo(f"written to {out}/{recipe}.safetensors and .json")
+    click.echo(f"written to {out}/{file}.safetensors and {out}/{recipe}.json")
 
 
 def _card(name, seed, changes, run, test):
     recipe = RECIPES[name]
-    training = {**recipe.training, **changes}
+    training = {"optimizer": ADAM, **recipe.training, **changes}
     training |= {
         key: describe(training[key]) for key in ("optimizer", "schedule") if key in training
     }
@@ -56,9 +59,11 @@ def _card(name, seed, changes, run, test):
         "seed": seed,
         "learner": repr(recipe.learner()),
         "tasks": repr(recipe.tasks()),
+        "tested": repr(recipe.tester()),
+        "test_tasks": repr(recipe.test_tasks()),
         "training": training,
         "training_seconds": round(run.seconds, 1),
-        "testing": {**recipe.testing, "seed": 1_000_000},
+        "testing": {**recipe.testing, "seed": TEST_SEED},
         "results": {
             "mean": [round(value, 4) for value in test.mean.tolist()],
             "interval95": [round(value, 4) for value in test.interval.tolist()],

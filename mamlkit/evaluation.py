@@ -12,7 +12,7 @@ from mamlkit.learners.batching import over_tasks
 from mamlkit.tasks.fewshot import accuracy
 
 CHUNK = 50  # tasks drawn at once: memory does not grow with the number of tasks
-NUMBERS = 400_000  # in the inputs of the tasks computed at once: more fall out of the cache
+NUMBERS = 400_000  # in the inputs of tasks computed at once on a CPU: more fall out of its cache
 
 
 @dataclass
@@ -112,9 +112,14 @@ def evaluate(
             )
             for name, tensor in batch._asdict().items():
                 require.finite("evaluate", name, tensor, hint="clean the data first")
-            size = max(1, NUMBERS * len(batch.query_x) // batch.query_x.numel())
-            chunks += [over_tasks(curve, learner.module, p).cpu() for p in batch.split(size)]
+            parts = batch.split(_at_once(batch) if at.type == "cpu" else CHUNK)
+            chunks += [over_tasks(curve, learner.module, part).cpu() for part in parts]
     return Evaluation(torch.cat(chunks))
+
+
+def _at_once(batch):
+    numbers = batch.support_x.numel() + batch.query_x.numel()
+    return max(1, NUMBERS * len(batch.query_x) // numbers)
 
 
 def _together(learner, adapted, task):

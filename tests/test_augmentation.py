@@ -113,3 +113,11 @@ def test_a_warp_is_torchs_affine_grid():
     grid = torch.nn.functional.affine_grid(theta, images.shape, align_corners=False)
     expected = torch.nn.functional.grid_sample(images, grid, align_corners=False)
     torch.testing.assert_close(_through(images, maps, shifts), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_images_keep_their_precision_and_need_not_be_square(dtype):
+    images = torch.rand(6, 4, 1, 12, 20, dtype=dtype)
+    episodes = Warped(FewShot(images, 3, device="cpu"))
+    batch = episodes.sample(2, 1, 2)
+    assert batch.query_x.dtype == dtype and batch.query_x.shape == (2, 6, 1, 12, 20)

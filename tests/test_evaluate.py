@@ -85,3 +85,18 @@ def test_memory_stays_flat_over_200_tasks(maml, sines):
     gc.collect()
     assert alive() <= before + 1
     assert found.values.numel() == 600
+
+
+def test_parts_change_nothing(alphabet, monkeypatch):
+    """Every task once and in order, however many are computed at once."""
+    torch.manual_seed(0)
+    learner = MAML(OmniglotNetwork(5, filters=8), cross_entropy, lr=0.4)
+    tasks = FewShot(alphabet, 5, device="cpu")
+    settings = {"shots": 1, "queries": 3, "tasks": 7, "steps": 2, "metric": cross_entropy}
+    found = []
+    for numbers in (1, 40_000, 10**9):
+        monkeypatch.setattr("mamlkit.evaluation.NUMBERS", numbers)
+        found.append(evaluate(learner, learner.init(), tasks, **settings).values)
+    assert found[0].shape == (7, 3)
+    torch.testing.assert_close(found[0], found[2])
+    torch.testing.assert_close(found[1], found[2])

@@ -331,3 +331,18 @@ def test_zeroed_maml_learns_the_heads_step_sizes(alphabet):
     assert gradient["lr/head.weight"].abs().min() > 0 and "head.weight" not in gradient
     with pytest.raises(ValueError, match="ZeroedMAML: the module needs a `body`"):
         ZeroedMAML(torch.nn.Linear(2, 2), cross_entropy, lr=0.1)
+
+
+def test_zeroed_maml_follows_its_parameters_precision(alphabet):
+    """The module may be in another precision (or on another device) than the parameters."""
+    learner, task = zeroed(5), FewShot(alphabet, 5, device="cpu").sample(1, 1, 2).task(0)
+    params = {name: value.double() for name, value in learner.init().items()}
+    adapted = learner.adapt(params, (task.support_x.double(), task.support_y))
+    assert {value.dtype for value in adapted.values()} == {torch.float64}
+
+
+def test_zeroed_maml_refuses_a_frozen_head():
+    network = OmniglotNetwork(5, filters=8)
+    network.head.requires_grad_(False)
+    with pytest.raises(ValueError, match="the head is frozen"):
+        ZeroedMAML(network, cross_entropy, lr=0.1)

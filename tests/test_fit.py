@@ -254,3 +254,16 @@ def test_the_time_of_validation_does_not_count(maml, sines, monkeypatch):
 def test_validate_must_be_a_function(maml, sines):
     with pytest.raises(TypeError, match="validate must be a function"):
         fit(maml, sines, iterations=4, validate=0.9, **SETTINGS)
+
+
+@pytest.mark.parametrize("wrong", [None, "high", torch.zeros(2)])
+def test_validate_must_return_one_number(maml, sines, wrong):
+    with pytest.raises(TypeError, match="validate must return one number"):
+        fit(maml, sines, iterations=1, validate=lambda params: wrong, **SETTINGS)
+
+
+def test_a_finished_run_without_validation_has_no_rows(maml, sines, tmp_path):
+    fit(maml, sines, iterations=2, checkpoint=tmp_path, **SETTINGS)
+    settings = {**SETTINGS, "validate": lambda params: 1.0}
+    again = fit(maml, sines, iterations=2, checkpoint=tmp_path, **settings)
+    assert again.history["validation"].shape == (0, 3)

@@ -10,6 +10,8 @@ import nbformat
 import pytest
 import yaml
 
+from mamlkit.recipes import RECIPES
+
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = [
     path
@@ -98,14 +100,17 @@ def test_constraints_pin_every_dependency():
 
 
 def test_shipped_networks_have_cards():
-    shipped = sorted((ROOT / "mamlkit" / "pretrained").glob("*.safetensors"))
-    assert shipped
-    for path in shipped:
-        card = json.loads(path.with_suffix(".json").read_text())
-        assert path.stat().st_size < 1_000_000
+    """And every file of weights belongs to a card."""
+    folder, used = ROOT / "mamlkit" / "pretrained", set()
+    for path in sorted(folder.glob("*.json")):
+        card = json.loads(path.read_text())
+        weights = folder / f"{RECIPES[path.stem].trained_as or path.stem}.safetensors"
+        used.add(weights)
+        assert weights.stat().st_size < 1_000_000
         assert card["recipe"] == path.stem and "mamlkit train" in card["command"]
         for key in ("seed", "machine", "results", "versions", "data", "training"):
             assert card[key] not in (None, "", {})
+    assert used == set(folder.glob("*.safetensors")) and len(used) > 1
 
 
 def code(book):

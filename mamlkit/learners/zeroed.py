@@ -1,7 +1,5 @@
 """MAML whose head starts from zero in every task, and so has room for any number of classes."""
 
-import torch
-
 from mamlkit.learners.protomaml import HEAD, body_and_head
 from mamlkit.learners.rates import MAMLPlusPlus
 
@@ -21,6 +19,7 @@ class ZeroedMAML(MAMLPlusPlus):
 
     Raises ValueError for a module of another form.
 
+    >>> import torch
     >>> from mamlkit import OmniglotNetwork
     >>> learner = ZeroedMAML(OmniglotNetwork(ways=5), torch.nn.functional.cross_entropy, lr=0.4)
     >>> "head.weight" in learner.init(), "lr/head.weight" in learner.init()
@@ -31,6 +30,11 @@ class ZeroedMAML(MAMLPlusPlus):
         self, module, loss, *, lr, steps=2, multi_step_until=0.0, first_order_until=0.0, **options
     ):
         body_and_head("ZeroedMAML", module)
+        if not all(parameter.requires_grad for parameter in module.head.parameters()):
+            raise ValueError(
+                "ZeroedMAML: the head is frozen, but it is what adapts; set requires_grad_(True) "
+                "on it, or freeze layers of the body instead"
+            )
         early = {"multi_step_until": multi_step_until, "first_order_until": first_order_until}
         super().__init__(module, loss, lr=lr, steps=steps, **early, **options)
 
@@ -45,6 +49,7 @@ class ZeroedMAML(MAMLPlusPlus):
 
     def start(self, params, support):
         """θ: the body, and a head of zeros."""
-        head = self.module.head
-        zeros = torch.zeros_like(head.weight), torch.zeros_like(head.bias)
-        return {**super().start(params, support), **dict(zip(HEAD, zeros, strict=True))}
+        body, head = super().start(params, support), self.module.head
+        like = next(iter(body.values()))  # the module may be elsewhere, or in another precision
+        zeros = like.new_zeros(head.weight.shape), like.new_zeros(head.bias.shape)
+        return {**body, **dict(zip(HEAD, zeros, strict=True))}

@@ -78,7 +78,7 @@ class OmniglotNetwork(nn.Module):
     def __init__(self, ways, *, filters=64, channels=1, size=28, norm="batch", features="mean"):
         whole = partial(require.whole, "OmniglotNetwork", least=1)
         ways = whole("ways", ways)
-        filters = (filters,) * 4 if isinstance(filters, int) else tuple(filters)
+        filters = tuple(filters) if isinstance(filters, (tuple, list)) else (filters,) * 4
         if len(filters) != 4:
             raise ValueError(
                 f"OmniglotNetwork: filters must be one number or four, got {len(filters)}"

@@ -10,6 +10,8 @@ from mamlkit.evaluation import Evaluation, evaluate
 from mamlkit.learners.learner import Learner
 from mamlkit.training.fit import Run, fit
 
+TEST_SEED = 1_000_000  # of the tasks that test: another than any used in training
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -54,9 +56,9 @@ class Recipe:
         return _seeded(self.test_learner or self.learner, 0)
 
     def test(
-        self, params, *, seed=1_000_000, device="auto", distribution=None, **changes
+        self, params, *, seed=TEST_SEED, device="auto", distribution=None, **changes
     ) -> Evaluation:
-        """Run `evaluate` as written, on tasks of another seed than any used in training.
+        """Run `evaluate` as written.
 
         distribution: of tasks to test on, in place of the recipe's.
         """
@@ -65,6 +67,7 @@ class Recipe:
         learner.module.to(device)
         tasks = self.test_tasks() if distribution is None else distribution
         settings = {**self.testing, **changes}
+        params = {name: value.to(device) for name, value in params.items()}
         return evaluate(learner, params, tasks.to(device), seed=seed, **settings)
 
 

@@ -125,7 +125,7 @@ def episode(ax, x, y, ways, *, title, answers=None):
     """One set of an episode: a row for each label, its examples beside each other.
 
     x `[ways * examples, 1, height, width]`, y `[ways * examples]`. With `answers`, labels like y,
-    each wrong one is crossed out and stands beside the cross.
+    each wrong one is marked with a cross and named in the corner.
     """
     rows = torch.stack([x[y == way] for way in range(ways)])
     picture = sheet(ax, rows, title=title)
@@ -134,13 +134,13 @@ def episode(ax, x, y, ways, *, title, answers=None):
     ax.tick_params(length=0)
     ax.set_ylabel("label")
     if answers is not None:
-        cross = {"color": "#D55E00", "markersize": 20, "markeredgewidth": 3}
+        cross = {"color": "#D55E00", "markersize": 9, "markeredgewidth": 2.5}
         for way in range(ways):
             for column, answer in enumerate(answers[y == way].tolist()):
                 if answer != way:
                     x_of, y_of = height * (column + 0.5), height * (way + 0.5)
-                    ax.plot(x_of, y_of, "x", **cross)
-                    ax.text(x_of + 8, y_of + 12, str(answer), color="#D55E00", weight="bold")
+                    ax.plot(x_of - 9, y_of + 9, "x", **cross)
+                    ax.text(x_of + 7, y_of + 13, str(answer), color="#D55E00", weight="bold")
     return picture
 
 

@@ -11,7 +11,8 @@ class Warped:
 
     All drawings of a class go through one random linear map, which makes it another character;
     each drawing goes through one more of its own, as if by another hand. For training: it holds
-    off overfitting to the few hundred classes of Omniglot. Test on plain episodes.
+    off overfitting to the few hundred classes of Omniglot. Test on plain episodes. What comes into
+    the picture from outside is 0, the background of Omniglot.
 
     episodes: a `FewShot`, or any distribution of labelled images.
     classes: the entries of a class's matrix differ from the identity's by up to this much.
@@ -74,11 +75,12 @@ def _through(images, maps, shifts):
     time of `affine_grid`'s many small matrix products.
     """
     height, width = images.shape[-2:]
-    half = torch.tensor([width, height], device=images.device) / 2
+    half = width / 2, height / 2
     x = (torch.arange(width, device=images.device) + 0.5 - half[0])[None, None, :]
     y = (torch.arange(height, device=images.device) + 0.5 - half[1])[None, :, None]
     m = maps[..., None, None].unbind(1)
     places = [
         (m[i][:, 0] * x + (m[i][:, 1] * y + shifts[:, i, None, None])) / half[i] for i in (0, 1)
     ]
-    return grid_sample(images, torch.stack(places, dim=-1), align_corners=False)
+    grid = torch.stack(places, dim=-1).to(images.dtype)
+    return grid_sample(images, grid, align_corners=False)

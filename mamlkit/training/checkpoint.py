@@ -32,7 +32,7 @@ def write(folder, checkpoint):
     path = Path(folder) / f"iteration-{checkpoint.facts['iteration']:09d}.safetensors"
     files.write_whole(path, content)
     for old in _newest_first(folder)[KEPT:]:
-        old.unlink()
+        old.unlink(missing_ok=True)
 
 
 def as_json(facts):

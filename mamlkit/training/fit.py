@@ -84,7 +84,8 @@ def fit(
     checkpoint: a folder to save to every `checkpoint_every` iterations and to resume from. A run
         resumed there ends as if it had never stopped.
     validate: a function from the parameters to a number, such as the accuracy on tasks held out,
-        called every `validate_every` iterations and at the end. Its time does not count.
+        called every `validate_every` iterations and at the end. Its time does not count. A resumed
+        run keeps what was found before, whatever function found it.
     progress: show a bar with loss, rate and time left.
 
     Returns a `Run`. Raises ValueError or TypeError for settings out of bounds, before any work;
@@ -176,6 +177,7 @@ def fit(
                 if bar.update() or done == iterations:
                     bar.set_postfix(loss=f"{_finite(losses, done):.3f}", refresh=False)
                 if validate and (done % validate_every == 0 or done == iterations):
+                    _finite(losses, done, step.params)  # and waits for a GPU
                     seconds = time.perf_counter() - begun
                     validation.append([done, seconds, _validate(validate, step.params)])
                     begun = time.perf_counter() - seconds
@@ -187,15 +189,23 @@ def fit(
                     resume.save(checkpoint, step, generator, losses[:done], validation, seconds)
     seconds = time.perf_counter() - begun
     history = {"loss": losses.cpu()}
-    if validate:
-        history["validation"] = torch.tensor(validation, dtype=torch.float64)
+    if validate or validation:
+        history["validation"] = torch.tensor(validation, dtype=torch.float64).view(-1, 3)
     return Run(step.params, history, seconds, warmup, step.compile)
 
 
 def _validate(validate, params):
     """The number, whatever it does with the global random state or with these copies."""
-    with torch.random.fork_rng():
-        return float(validate({name: value.clone() for name, value in params.items()}))
+    device = next(iter(params.values())).device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        found = validate({name: value.clone() for name, value in params.items()})
+    try:
+        return float(found)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            f"fit: validate must return one number, got {type(found).__name__} {found!r:.60}; for "
+            "example evaluate(...).mean[-1]"
+        ) from None
 
 
 def _draw_and_build(distribution, tasks, shots, queries, generator):

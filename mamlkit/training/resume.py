@@ -34,7 +34,9 @@ def recipe(learner, distribution, step, optimizer, schedule):
 
 
 def describe(function):
-    """A function and what is bound to it, in words."""
+    """A function and what is bound to it, or a plain setting, in words."""
+    if isinstance(function, str):
+        return function
     if isinstance(function, partial):
         keywords = [f"{k}={v}" for k, v in sorted(function.keywords.items())]
         settings = ", ".join([*map(str, function.args), *keywords])
@@ -92,6 +94,5 @@ def restore(folder, step, generator, losses, validation):
         checkpoints.restore_schedule(step.schedule, facts["schedule"])
     checkpoints.restore_random_states(generator, tensors["random"])
     losses[:done] = tensors["history"]["loss"]
-    if "validation" in tensors["history"]:  # not in runs saved before 2026-11-23
-        validation += tensors["history"]["validation"].tolist()
+    validation += tensors["history"]["validation"].tolist()
     return done, facts["seconds"], facts.get("compiled", False)
