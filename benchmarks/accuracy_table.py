@@ -5,7 +5,9 @@ from statistics import mean
 
 BEGIN, END = "<!-- accuracy:begin -->", "<!-- accuracy:end -->"
 SETTINGS = "5way-1shot", "5way-5shot", "20way-1shot", "20way-5shot"
-METHODS = {"": "**MAML**, head from zero"}  # the end of a recipe's name; what the table calls it
+METHODS = {
+    "": "**MAML**, head from zero; its one step moves the head alone"
+}  # the end of a recipe's name; what the table calls it
 PUBLISHED = {  # 5-way 1-shot, 5-way 5-shot, 20-way 1-shot, 20-way 5-shot; queries; source
     "MAML": ("98.7 ± 0.4", "99.9 ± 0.1", "95.8 ± 0.3", "98.9 ± 0.2", "together",
              "Finn et al. 2017"),

@@ -57,6 +57,13 @@ def test_before_adaptation_is_chance_in_every_row(rows):
             assert abs(mean - 100 / ways) <= interval + 0.005, row["recipe"]
 
 
+@pytest.mark.parametrize("split, classes", [("main", (964, 659)), ("shuffled", (1200, 423))])
+def test_a_split_trains_and_tests_on_its_own_characters(split, classes, omniglot):
+    training, test = accuracy.tasks_of(RECIPES["omniglot-5way-1shot"], split)
+    assert (training.episodes.classes, test.classes) == classes
+    assert (training.episodes.ways, test.ways) == (20, 5)
+
+
 def test_the_log_of_tries_is_what_was_measured():
     rows = json.loads(road.RESULTS.read_text())
     assert road.REPORT.read_text() == road.report(rows) and len(rows) > 10

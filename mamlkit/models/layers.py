@@ -13,7 +13,8 @@ class PatchConvolution(nn.Module):
     with the channels last. Under `vmap`, weights of each task's own turn `nn.Conv2d` into a
     grouped convolution; here they turn one matrix product into a batch of matrix products.
     Compiled, that is faster than an eager meta-step with `nn.Conv2d`; eager, it is slower
-    (benchmarks/RESULTS.md).
+    (benchmarks/RESULTS.md). A compiled `nn.Conv2d` was a tenth faster still where measured, on a
+    processor with AVX-512; with AVX2 alone patches had been faster.
 
     channels, filters: of the images that come in, and of those that go out.
 

@@ -13,33 +13,28 @@ TRAINING = {"iterations": 70_000, "shots": 5, "queries": 5, "tasks_per_batch": 2
 TESTING = {"shots": 5, "queries": 100, "tasks": 600, "steps": 10}
 
 
-def _learner(steps, inputs=1):
+def _learner(steps, inputs):
     return MAML(SineNetwork(inputs), mse_loss, lr=0.01, steps=steps)
 
 
+def _recipe(what, *, steps, inputs=1, tasks=Sinusoids):
+    return Recipe(
+        source=f"Finn et al. 2017, section 5.1{what}",
+        learner=partial(_learner, steps, inputs),
+        tasks=tasks,
+        test_tasks=tasks,
+        training=TRAINING,
+        testing=TESTING,
+    )
+
+
 SINUSOID = {
-    "sinusoid-maml": Recipe(
-        source="Finn et al. 2017, section 5.1, K = 5",
-        learner=partial(_learner, steps=1),
-        tasks=Sinusoids,
-        test_tasks=Sinusoids,
-        training=TRAINING,
-        testing=TESTING,
-    ),
-    "sinusoid-pretrained": Recipe(
-        source="Finn et al. 2017, section 5.1: pretraining on all tasks, MAML with no inner step",
-        learner=partial(_learner, steps=0),
-        tasks=Sinusoids,
-        test_tasks=Sinusoids,
-        training=TRAINING,
-        testing=TESTING,
-    ),
-    "sinusoid-oracle": Recipe(
-        source="Finn et al. 2017, section 5.1: the oracle, which sees amplitude and phase",
-        learner=partial(_learner, steps=0, inputs=3),
+    "sinusoid-maml": _recipe(", K = 5", steps=1),
+    "sinusoid-pretrained": _recipe(": pretraining on all tasks, MAML with no inner step", steps=0),
+    "sinusoid-oracle": _recipe(
+        ": the oracle, which sees amplitude and phase",
+        steps=0,
+        inputs=3,
         tasks=partial(Sinusoids, reveal=True),
-        test_tasks=partial(Sinusoids, reveal=True),
-        training=TRAINING,
-        testing=TESTING,
     ),
 }
