@@ -25,7 +25,7 @@ from mamlkit import (
 )
 from mamlkit import pretrained as shipped
 from mamlkit.devices import generator, resolve
-from mamlkit.show.explorer import KShotExplorer
+from mamlkit.show.explorers.k_shot import KShotExplorer
 
 IMAGES = torch.rand(6, 20, 1, 8, 8)
 TRAINING = {"iterations": 3, "shots": 5, "queries": 5, "progress": False, "device": "cpu"}

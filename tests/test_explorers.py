@@ -8,8 +8,8 @@ import torch
 from torch.nn.functional import mse_loss
 
 from mamlkit import MAML, SineNetwork, adapt, pretrained, sine
-from mamlkit.show.explorer import KShotExplorer
-from mamlkit.show.objective import ObjectiveExplorer
+from mamlkit.show.explorers.k_shot import KShotExplorer
+from mamlkit.show.explorers.objective import ObjectiveExplorer
 
 PNG = b"\x89PNG"
 
@@ -75,10 +75,10 @@ def test_a_fit_that_blows_up_is_drawn_and_told(explorer):
 
 def test_a_hundred_moves_leave_nothing_behind(explorer):
     """No figure of pyplot, no growing list of artists."""
-    artists = len(explorer.figure.findobj())
+    artists = len(explorer.canvas.figure.findobj())
     for i in range(100):
         explorer.k.value = 1 + i % 20
-    assert plt.get_fignums() == [] and len(explorer.figure.findobj()) == artists
+    assert plt.get_fignums() == [] and len(explorer.canvas.figure.findobj()) == artists
 
 
 def test_live_and_still(explorer):

@@ -1,20 +1,20 @@
 """The meta-objective of two small tasks under a slider for the inner steps (notebook 01)."""
 
-import ipywidgets as widgets
 import torch
-from matplotlib.figure import Figure
 
 from mamlkit import require
-from mamlkit.show import plots, still
+from mamlkit.show import plots
+from mamlkit.show.explorers.canvas import Canvas
+from mamlkit.show.explorers.explorer import Explorer, slider
 
 
-class ObjectiveExplorer:
+class ObjectiveExplorer(Explorer):
     """Two tasks L(θ) = ½ a (θ - b)²: where is the best start when m gradient steps follow?
 
     curvatures, optima: a and b of each task. lr: the inner step size α.
 
     State: the slider `m`. Compute: `objective`, the mean loss after m steps as a function of the
-    start `theta`, and `best`, its minimum. Draw: the PNG in `picture`.
+    start `theta`, and `best`, its minimum. Draw: `picture`, a PNG and a sentence.
 
     >>> explorer = ObjectiveExplorer()
     >>> round(explorer.best, 2)
@@ -29,21 +29,13 @@ class ObjectiveExplorer:
         self.optima = torch.tensor(optima)[:, None]
         self.lr = require.number("ObjectiveExplorer", "lr", lr, above=0)
         self.theta = torch.linspace(-4, 4, 801)
-        self.m = widgets.IntSlider(
-            value=0, min=0, max=10, description="inner steps m", continuous_update=True
-        )
-        self.m.style.description_width = "8em"
-        self.m.observe(lambda _: self.refresh(), names="value")
-        self.picture = widgets.Image(format="png", layout=widgets.Layout(width="860px"))
-        self.sentence = widgets.HTML()
-        self.box = widgets.VBox([self.m, self.picture, self.sentence])
-        self._build_figure()
-        self.refresh()
+        super().__init__()
 
-    def refresh(self):
-        """Compute and draw what the slider now says."""
-        self.compute()
-        self.draw()
+    def build_controls(self):
+        """The slider."""
+        self.m = slider("inner steps m", 0, 0, 10)
+        self.watch(self.m)
+        return self.m
 
     def compute(self):
         """Each task's loss after m steps: every step shrinks the distance to b by (1 - αa)."""
@@ -58,32 +50,32 @@ class ObjectiveExplorer:
         steps = f"{self.m.value} inner step{'s' * (self.m.value != 1)}"
         return f"With {steps} the best start is θ = {self.best:.2f}; its mean loss is {loss:.2f}."
 
-    def _build_figure(self):
+    def build_figure(self):
+        """The two tasks' losses, their mean, and its minimum."""
         with plots.style():
-            self.figure = Figure(figsize=(8.6, 3.3), layout="constrained")
-            ax = self.figure.subplots()
-        colours = (plots.ROLES["pretrained"], plots.ROLES["oracle"])
+            return self._figure(Canvas(8.6, 3.3))
+
+    def _figure(self, canvas):
+        ax = canvas.figure.subplots()
+        looks = [
+            {key: plots.ROLES[role][key] for key in ("color", "linestyle")}
+            for role in ("pretrained", "oracle")
+        ]
+        texts = "steep task, optimum -2", "flat task, optimum 2"
         self._tasks = [
-            ax.plot(self.theta, self.theta, label=text, color=c["color"], linestyle=c["linestyle"])[
-                0
-            ]
-            for text, c in zip(
-                ("steep task, optimum -2", "flat task, optimum 2"), colours, strict=True
-            )
+            ax.plot(self.theta, self.theta, label=text, **look)[0]
+            for text, look in zip(texts, looks, strict=True)
         ]
         (self._mean,) = ax.plot(self.theta, self.theta, label="their mean", color="black")
         (self._best,) = ax.plot([0], [0], "o", color="black", markersize=9, label="best start")
         ax.set(ylim=(0, 12), xlabel="start θ", ylabel="loss after m steps")
         ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        canvas.moving = [*self._tasks, self._mean, self._best]
+        return canvas
 
-    def draw(self):
-        """Move the artists; render the PNG and the sentence."""
+    def move(self):
+        """Move the artists."""
         for line, loss in zip(self._tasks, self.after, strict=True):
             line.set_ydata(loss)
         self._mean.set_ydata(self.objective)
         self._best.set_data([self.best], [float(self.objective.min())])
-        self.picture.value = still.render(self.figure)
-        self.sentence.value = self.summary()
-
-    def _repr_mimebundle_(self, **_):
-        return still.bundle(self)
