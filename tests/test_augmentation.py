@@ -52,6 +52,23 @@ def test_each_drawing_is_warped_by_itself(corner):
     assert ((pairs[:, :, 0] - pairs[:, :, 1]).abs().amax(-1) > 1e-3).float().mean() > 0.95
 
 
+def test_bends_are_smooth_and_of_the_size_asked_for():
+    """A dot moves by `bend` for its class and for itself; two dots side by side move alike."""
+    dots = torch.zeros(6, 5, 1, 29, 29)
+    dots[..., 8, 14] = dots[..., 20, 14] = 1
+    nothing = {"classes": 0, "drawings": 0, "shift": 0}
+    episodes = Warped(FewShot(dots, 3, device="cpu"), **nothing, bend=1.0)
+    images = episodes.sample(300, 2, 3, generator=generator(0, "cpu")).query_x.flatten(0, 2)
+    rows = torch.arange(29.0)
+    upper, lower = images[:, :15], images[:, 15:]
+    centre = lambda part, at: (part.sum(2) * at).sum(1) / part.sum((1, 2))
+    moved = torch.stack([centre(upper, rows[:15]) - 8, centre(lower, rows[15:]) - 20])
+    assert 0.7 < moved.std() < 1.8  # √2 at a knot; less between knots
+    assert torch.corrcoef(moved)[0, 1] < 0.5  # a bend, not one shift of everything
+    query = episodes.sample(1, 2, 3, generator=generator(0, "cpu")).query_x.view(3, 3, -1)
+    assert not torch.equal(query[0, 0], query[0, 1])
+
+
 def test_a_shift_is_in_pixels():
     """The centre of mass of a dot moves by up to `shift` pixels, and that far."""
     dot = torch.zeros(6, 5, 1, 29, 29)

@@ -1,14 +1,25 @@
 """The explorers, driven from Python: every control at its ends and in the middle."""
 
+import base64
+import gc
+import html
+import io
 import math
+import random
+import re
 
+import ipywidgets as widgets
 import matplotlib.pyplot as plt
+import nbformat
 import pytest
 import torch
+from ipywidgets.widgets.widget import _instances
+from nbconvert import HTMLExporter
+from PIL import Image
 from torch.nn.functional import mse_loss
 
-from mamlkit import MAML, SineNetwork, adapt, pretrained, sine
-from mamlkit.show.explorers.k_shot import KShotExplorer
+from mamlkit import MAML, MetaSGD, SineNetwork, adapt, sine
+from mamlkit.show.explorers.k_shot import KShotExplorer, sine_learners
 from mamlkit.show.explorers.objective import ObjectiveExplorer
 
 PNG = b"\x89PNG"
@@ -16,8 +27,7 @@ PNG = b"\x89PNG"
 
 @pytest.fixture
 def explorer():
-    names = {"MAML": "sinusoid-maml", "pretrained": "sinusoid-pretrained"}
-    return KShotExplorer({k: pretrained.load(v, device="cpu") for k, v in names.items()})
+    return KShotExplorer(sine_learners(), shown=("MAML", "pretrained"))
 
 
 @pytest.mark.parametrize(
@@ -25,8 +35,10 @@ def explorer():
     {
         "k": (1, 10, 20),
         "steps": (0, 10, 20),
-        "amplitude": (0.1, 2.5, 5.0),
-        "phase": (0.0, 1.5, 3.14),
+        "lr": (1e-4, 0.01, 1.0),
+        "amplitude": (0.1, 2.5, 8.0),
+        "phase": (0.0, 1.5, 6.28),
+        "noise": (0.0, 0.5, 2.0),
     }.items(),
 )
 def test_every_control_changes_picture_and_numbers(explorer, control, values):
@@ -53,6 +65,81 @@ def test_the_curves_are_those_of_adapt(explorer):
     assert f"MAML {error:.2f}" in explorer.summary()
 
 
+@pytest.mark.parametrize("name", ["MAML", "pretrained", "first-order", "random"])
+@pytest.mark.parametrize("shots", [1, 2, 20])
+def test_every_learner_takes_plain_steps_of_the_size_set(explorer, name, shots):
+    """At once, recorded and for any number of points: as `adapt` alone, by hand."""
+    explorer.ticks[name].value, explorer.k.value, explorer.lr.value = True, shots, 0.002
+    learner, params = explorer.learners[name]
+    support = explorer.support_x, explorer.support_y
+    for steps in (0, 1, 7):
+        adapted = adapt(params, learner.task_loss, support, lr=0.002, steps=steps)
+        expected = learner.predict(adapted, explorer.x).detach()
+        torch.testing.assert_close(explorer.fits[name][steps], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_the_oracle_is_told_and_takes_no_step(explorer):
+    explorer.ticks["oracle"].value, explorer.amplitude.value = True, 2.0
+    assert explorer.errors["oracle"] == [explorer.errors["oracle"][0]] * 21
+    assert explorer.errors["oracle"][0] < 0.05
+
+
+def test_a_box_shows_and_hides_a_learner(explorer):
+    assert set(explorer.curves) == {"MAML", "pretrained"}
+    explorer.ticks["oracle"].value = True
+    explorer.ticks["MAML"].value = False
+    assert set(explorer.curves) == {"oracle", "pretrained"} and "MAML" not in explorer.summary()
+    explorer.ticks["oracle"].value = explorer.ticks["pretrained"].value = False
+    assert "No learner is ticked" in explorer.summary()
+
+
+def test_noise_moves_points_off_the_wave_and_no_other_way(explorer):
+    x, y = explorer.support_x, explorer.support_y
+    explorer.noise.value = 0.5
+    assert torch.equal(explorer.support_x, x) and not torch.equal(explorer.support_y, y)
+    explorer.k.value = 20
+    off = explorer.support_y - sine(explorer.support_x, 3.0, 1.0)
+    assert 0.25 < off.std() < 0.8
+    assert "noise 0.50 (training: 0.0 to 0.00)" in explorer.summary()
+
+
+def test_points_are_added_by_click_and_by_number(explorer):
+    explorer.k.value = 0
+    assert "seen at 0 points" in explorer.summary()
+    start = explorer.errors["MAML"][0]
+    assert explorer.errors["MAML"] == [start] * 21  # nothing to learn from
+    explorer.point_x.value, explorer.point_y.value = 2.0, -1.5
+    explorer.add.click()
+    assert explorer.support_x.tolist() == [[2.0]] and explorer.support_y.tolist() == [[-1.5]]
+    left = explorer.left
+    across, up = left.transData.transform((-3.0, 2.5))
+    size = explorer.canvas.width, explorer.canvas.height
+    click = {"click": [across / size[0], 1 - up / size[1]]}
+    explorer.picture._handle_custom_msg(click, [])
+    torch.testing.assert_close(explorer.support_x, torch.tensor([[2.0], [-3.0]]))
+    torch.testing.assert_close(explorer.support_y, torch.tensor([[-1.5], [2.5]]))
+    explorer.picture._handle_custom_msg({"click": [0.99, 0.5]}, [])  # on the other plot
+    assert len(explorer.added) == 2 and "2 of them added by hand" in explorer.summary()
+    explorer.remove.click()
+    assert explorer.added == []
+
+
+def test_what_lies_beyond_training_is_told(explorer):
+    assert "Beyond training" not in explorer.summary()
+    explorer.amplitude.value, explorer.phase.value = 8.0, 5.0
+    assert "amplitude 8.00 (training: 0.1 to 5.00)" in explorer.summary()
+    assert "phase 5.00 (training: 0.0 to 3.14)" in explorer.summary()
+
+
+def test_a_learner_with_steps_of_its_own_is_refused():
+    own = MetaSGD(SineNetwork(), mse_loss, lr=0.01)
+    with pytest.raises(TypeError, match=r"adapted by MetaSGD.*give MAML"):
+        KShotExplorer({"MAML": (own, own.init())})
+    maml = MAML(SineNetwork(), mse_loss, lr=0.01)
+    with pytest.raises(ValueError, match="shown must be one of 'MAML'; got 'oracle'"):
+        KShotExplorer({"MAML": (maml, maml.init())}, shown=("oracle",))
+
+
 def test_more_shots_add_points_and_move_none(explorer):
     explorer.k.value = 3
     three = explorer.support_x
@@ -73,12 +160,30 @@ def test_a_fit_that_blows_up_is_drawn_and_told(explorer):
     assert 0 < told < 30
 
 
-def test_a_hundred_moves_leave_nothing_behind(explorer):
-    """No figure of pyplot, no growing list of artists."""
-    artists = len(explorer.canvas.figure.findobj())
-    for i in range(100):
-        explorer.k.value = 1 + i % 20
-    assert plt.get_fignums() == [] and len(explorer.canvas.figure.findobj()) == artists
+def test_two_hundred_random_moves_leave_nothing_behind(explorer):
+    """No figure of pyplot, no more artists, widgets or memory."""
+    draw = random.Random(0)
+    sliders = [getattr(explorer, n) for n in ("k", "steps", "lr", "amplitude", "phase", "noise")]
+
+    def move(times):
+        for _ in range(times):
+            control = draw.choice([*sliders, *explorer.ticks.values()])
+            if isinstance(control, widgets.Checkbox):
+                control.value = not control.value
+            elif control is explorer.lr:
+                control.value = 10 ** draw.uniform(-4, 0)
+            else:
+                control.value = type(control.value)(draw.uniform(control.min, control.max))
+
+    move(50)  # warm
+    gc.collect()
+    before = len(explorer.canvas.figure.findobj()), len(_instances)
+    objects = len(gc.get_objects())
+    move(200)
+    gc.collect()
+    assert plt.get_fignums() == []
+    assert before == (len(explorer.canvas.figure.findobj()), len(_instances))
+    assert len(gc.get_objects()) - objects < 500
 
 
 def test_live_and_still(explorer):
@@ -86,6 +191,27 @@ def test_live_and_still(explorer):
     assert bundle["text/plain"] == explorer.summary()
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert bundle["image/png"].startswith("iVBOR")
+
+
+@pytest.mark.parametrize("template", ["classic", "lab"])
+def test_without_javascript_there_are_picture_and_sentence(explorer, template):
+    """What nbconvert makes of a saved notebook: an image, in which the sentence is written."""
+    data, metadata = explorer._repr_mimebundle_()
+    output = nbformat.v4.new_output("display_data", data=data, metadata=metadata)
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("e", outputs=[output])])
+    page, _ = HTMLExporter(template_name=template).from_notebook_node(book)
+    (image,) = re.findall(r"<img[^>]*>", page, re.DOTALL)
+    assert data["image/png"] in image
+    if template == "classic":  # the other template ignores alternative texts
+        assert explorer.summary() in html.unescape(image)
+    bare, whole = (Image.open(io.BytesIO(png)) for png in (explorer.picture.value, _png(data)))
+    assert whole.width == bare.width and whole.height > bare.height
+    below = whole.crop((0, bare.height, whole.width, whole.height)).convert("L")
+    assert min(below.getdata()) < 80  # something is written there
+
+
+def _png(data):
+    return base64.b64decode(data["image/png"])
 
 
 def test_any_learner_may_be_explored():

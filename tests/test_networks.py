@@ -24,19 +24,38 @@ def test_patches_are_a_convolution(height, width):
 
 
 @pytest.mark.parametrize(
-    "ours, theirs",
+    "kind, theirs",
     [
-        (BatchNorm(6), nn.BatchNorm2d(6, track_running_stats=False)),
-        (LayerNorm(6), nn.GroupNorm(1, 6)),
+        (BatchNorm, nn.BatchNorm2d(6, track_running_stats=False)),
+        (LayerNorm, nn.GroupNorm(1, 6)),
     ],
 )
-def test_norms_are_torchs(ours, theirs):
+@pytest.mark.parametrize("first", [False, True])
+def test_norms_are_torchs(kind, theirs, first):
+    ours = kind(6, first=first)
     torch.manual_seed(0)
     for parameter, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         nn.init.normal_(parameter)
         other.data = parameter.data.clone()
     x = torch.randn(4, 5, 7, 6)
-    torch.testing.assert_close(channels_first(ours(x)), theirs(channels_first(x)))
+    found = ours(channels_first(x)) if first else channels_first(ours(x))
+    torch.testing.assert_close(found, theirs(channels_first(x)))
+
+
+def test_pooling_is_torchs_own_layers():
+    torch.manual_seed(0)
+    network = OmniglotNetwork(3, filters=(4, 5, 6, 7), norm="layer", features="all", halving="pool")
+    nn.init.normal_(network.head.weight)
+    theirs = []
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            theirs += [layer, nn.GroupNorm(1, layer.out_channels), nn.ReLU()]
+            theirs += [nn.MaxPool2d(2, ceil_mode=True)]
+    images = torch.rand(6, 1, 28, 28)
+    features = nn.Sequential(*theirs)(images)
+    assert features.shape == (6, 7, 2, 2)
+    expected = network.head(features.movedim(1, -1).flatten(1))
+    torch.testing.assert_close(network(images), expected, atol=1e-5, rtol=1e-4)
 
 
 def test_the_papers_network_has_the_papers_size():
@@ -45,8 +64,10 @@ def test_the_papers_network_has_the_papers_size():
 
 
 @pytest.mark.parametrize("size, seen", [(28, 4), (16, 1), (17, 4), (33, 9)])
-def test_all_features_are_those_at_every_place(size, seen):
-    network = OmniglotNetwork(3, filters=(2, 3, 4, 5), channels=2, size=size, features="all")
+@pytest.mark.parametrize("halving", ["stride", "pool"])
+def test_all_features_are_those_at_every_place(size, seen, halving):
+    settings = {"channels": 2, "size": size, "features": "all", "halving": halving}
+    network = OmniglotNetwork(3, filters=(2, 3, 4, 5), **settings)
     assert network.head.in_features == 5 * seen
     assert network(torch.zeros(2, 2, size, size)).shape == (2, 3)
 
@@ -69,6 +90,7 @@ def test_layer_norm_makes_predictions_independent():
         ({"filters": (8, 8, 8, 0)}, "filters must be at least 1, got 0"),
         ({"norm": "group"}, "norm must be one of 'batch', 'layer'; got 'group'"),
         ({"features": "flat"}, "features must be one of 'mean', 'all'; got 'flat'"),
+        ({"halving": "half"}, "halving must be one of 'stride', 'pool'; got 'half'"),
         ({"size": 0}, "size must be at least 1, got 0"),
     ],
 )

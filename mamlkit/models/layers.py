@@ -1,4 +1,4 @@
-"""Layers with the channels last; a convolution that stays a matrix product under vmap."""
+"""Norms without running statistics; a convolution that stays a matrix product under vmap."""
 
 import torch
 from jaxtyping import Float
@@ -47,47 +47,53 @@ class PatchConvolution(nn.Module):
 
 
 class _Norm(nn.Module):
-    """Subtract the mean, divide by the deviation, scale and shift each channel (the last)."""
+    """Subtract the mean, divide by the deviation, scale and shift each channel.
 
-    def __init__(self, channels, tiny=1e-5):
+    first: whether channels come first, `[images, channels, height, width]`, or last.
+    """
+
+    def __init__(self, channels, *, first=False, tiny=1e-5):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
-        self.tiny = tiny
+        self.first, self.tiny = first, tiny
 
-    def over(self, x):
+    def over(self):
         """The dimensions that share a mean."""
         raise NotImplementedError
 
-    def forward(self, x: Float[Tensor, "*places channels"]) -> Float[Tensor, "*places channels"]:
+    def forward(self, x: Float[Tensor, "images a b c"]) -> Float[Tensor, "images a b c"]:
         """The normalised images."""
-        variance, mean = torch.var_mean(x, dim=self.over(x), correction=0, keepdim=True)
-        return (x - mean) * torch.rsqrt(variance + self.tiny) * self.weight + self.bias
+        weight, bias = self.weight, self.bias
+        if self.first:
+            weight, bias = weight[:, None, None], bias[:, None, None]
+        variance, mean = torch.var_mean(x, dim=self.over(), correction=0, keepdim=True)
+        return (x - mean) * torch.rsqrt(variance + self.tiny) * weight + bias
 
 
 class BatchNorm(_Norm):
     """Normalise each channel by its mean and variance over the images at hand.
 
-    Ioffe and Szegedy 2015, algorithm 1: `nn.BatchNorm2d(channels, track_running_stats=False)`, with
-    the channels last. It keeps no running statistics, so it behaves the same in training and in
-    testing, and what it makes of one image depends on the others.
+    Ioffe and Szegedy 2015, algorithm 1: `nn.BatchNorm2d(channels, track_running_stats=False)`. It
+    keeps no running statistics, so it behaves the same in training and in testing, and what it
+    makes of one image depends on the others.
     """
 
-    def over(self, x):
+    def over(self):
         """Images and places."""
-        return tuple(range(x.ndim - 1))
+        return (0, 2, 3) if self.first else (0, 1, 2)
 
 
 class LayerNorm(_Norm):
     """Normalise each image by its own mean and variance.
 
-    Ba, Kiros and Hinton 2016, for images as in Wu and He 2018: `nn.GroupNorm(1, channels)`, with
-    the channels last. What it makes of one image does not depend on the others.
+    Ba, Kiros and Hinton 2016, for images as in Wu and He 2018: `nn.GroupNorm(1, channels)`. What
+    it makes of one image does not depend on the others.
     """
 
-    def over(self, x):
+    def over(self):
         """Places and channels."""
-        return tuple(range(1, x.ndim))
+        return (1, 2, 3)
 
 
 class ChannelsLast(nn.Module):

@@ -48,12 +48,12 @@ class SineNetwork(nn.Module):
 
 
 class OmniglotNetwork(nn.Module):
-    """The Omniglot network: four strided convolutions, each normalised, and a linear head.
+    """The Omniglot network: four convolutions, each normalised, and a linear head.
 
     Finn et al. 2017, section 5.2: 3x3 convolutions of stride 2 with 64 filters, batch
-    normalisation, ReLU; the mean over what space is left; a linear head. Inside, channels come last
-    and convolutions are products of patches, for the sake of the compiled meta-step (see
-    `PatchConvolution`). They have no bias: normalisation would take it out again.
+    normalisation, ReLU; the mean over what space is left; a linear head. Strided convolutions are
+    products of patches with the channels last, for the sake of the compiled meta-step (see
+    `PatchConvolution`). No convolution has a bias: normalisation would take it out again.
 
     ways: classes to tell apart.
     filters: of each convolution; one number, or four.
@@ -64,6 +64,9 @@ class OmniglotNetwork(nn.Module):
         channels and places.
     features: what the head sees. "mean": of each filter over space, as in the paper. "all": every
         filter at every place that is left, four times as many for images of 28 pixels.
+    halving: of the image at each convolution. "stride", as in the paper's Omniglot network,
+        computes every second place only; "pool", as in Vinyals et al. 2016, computes all and keeps
+        the largest of each 2x2, for four times the arithmetic.
 
     Maps images `[images, channels, height, width]` to scores `[images, ways]`. The head starts
     from zero, so an untrained network prefers no class.
@@ -75,7 +78,8 @@ class OmniglotNetwork(nn.Module):
     256
     """
 
-    def __init__(self, ways, *, filters=64, channels=1, size=28, norm="batch", features="mean"):
+    def __init__(self, ways, *, filters=64, channels=1, size=28, norm="batch", features="mean",
+                 halving="stride"):  # fmt: skip
         whole = partial(require.whole, "OmniglotNetwork", least=1)
         ways = whole("ways", ways)
         filters = tuple(filters) if isinstance(filters, (tuple, list)) else (filters,) * 4
@@ -86,15 +90,15 @@ class OmniglotNetwork(nn.Module):
         widths = [whole("channels", channels), *(whole("filters", f) for f in filters)]
         norm = NORMS[require.choice("OmniglotNetwork", "norm", norm, tuple(NORMS))]
         require.choice("OmniglotNetwork", "features", features, ("mean", "all"))
+        require.choice("OmniglotNetwork", "halving", halving, ("stride", "pool"))
         places = (whole("size", size) + 15) // 16  # on a side, after halving four times
         super().__init__()
-        blocks = [
-            nn.Sequential(PatchConvolution(before, after), norm(after), nn.ReLU())
-            for before, after in pairwise(widths)
-        ]
-        self.body = nn.Sequential(
-            ChannelsLast(), *blocks, SpatialMean() if features == "mean" else nn.Flatten()
-        )
+        pairs = pairwise(widths)
+        if halving == "stride":
+            layers = [ChannelsLast(), *(_strided(*pair, norm) for pair in pairs)]
+        else:
+            layers = [*(_pooled(*pair, norm) for pair in pairs), ChannelsLast()]
+        self.body = nn.Sequential(*layers, SpatialMean() if features == "mean" else nn.Flatten())
         seen = filters[-1] * (1 if features == "mean" else places**2)
         self.head = nn.Linear(seen, ways)
         nn.init.zeros_(self.head.weight)
@@ -105,3 +109,13 @@ class OmniglotNetwork(nn.Module):
     ) -> Float[Tensor, "images ways"]:
         """Scores of the images."""
         return self.head(self.body(x))
+
+
+def _strided(before, after, norm):
+    return nn.Sequential(PatchConvolution(before, after), norm(after), nn.ReLU())
+
+
+def _pooled(before, after, norm):
+    convolution = nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False)
+    pool = nn.MaxPool2d(2, ceil_mode=True)
+    return nn.Sequential(convolution, norm(after, first=True), nn.ReLU(), pool)

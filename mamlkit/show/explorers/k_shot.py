@@ -6,8 +6,9 @@ import ipywidgets as widgets
 import torch
 from matplotlib.collections import LineCollection
 
-from mamlkit import devices, require
+from mamlkit import devices, pretrained, require
 from mamlkit.learners.maml import MAML
+from mamlkit.recipes import RECIPES
 from mamlkit.show import plots
 from mamlkit.show.explorers.canvas import Canvas
 from mamlkit.show.explorers.descent import Descent
@@ -18,8 +19,22 @@ GRID = 200  # points on which fits are drawn and errors measured
 MOST_SHOTS = 20
 MOST_STEPS = 20
 HEIGHT = 9.0  # of the left plot's upper half: room for an amplitude of 8
-ERRORS = 0.003, 60.0  # range of the right plot
+ERRORS = 0.001, 60.0  # range of the right plot
 TRAINED = Sinusoids(device="cpu")  # the amplitudes and phases that training drew from
+
+
+def sine_learners():
+    """The sine networks that ship, and one with random weights: name -> `(learner, params)`.
+
+    >>> list(sine_learners())
+    ['MAML', 'pretrained', 'first-order', 'oracle', 'random']
+    """
+    recipes = {
+        name: f"sinusoid-{name.lower()}" for name in ("MAML", "pretrained", "first-order", "oracle")
+    }
+    found = {name: pretrained.load(recipe, device="cpu") for name, recipe in recipes.items()}
+    untrained = RECIPES["sinusoid-maml"].start(seed=0)
+    return {**found, "random": (untrained, untrained.init())}
 
 
 class KShotExplorer(Explorer):
@@ -27,7 +42,7 @@ class KShotExplorer(Explorer):
 
     learners: name -> `(learner, params)`; a name is a role of the plots, such as "MAML". Each is
         adapted by plain gradient descent on its own loss, with the step size of the slider. One
-        named "oracle" is told amplitude and phase beside x.
+        named "oracle" is told amplitude and phase beside x, and takes no step.
     shown: the names whose boxes are ticked at first; all, if not given.
     seed: of the support points; the button *new points* moves to the next.
     lr: the inner step size at first.
@@ -40,9 +55,7 @@ class KShotExplorer(Explorer):
     Raises TypeError for a learner whose inner loop is not plain gradient descent, ValueError for a
     name that is no role.
 
-    >>> from mamlkit import MAML, SineNetwork
-    >>> maml = MAML(SineNetwork(), torch.nn.functional.mse_loss, lr=0.01)
-    >>> explorer = KShotExplorer({"MAML": (maml, maml.init())})
+    >>> explorer = KShotExplorer(sine_learners(), shown=("MAML", "pretrained"))
     >>> explorer.k.value = 3
     >>> len(explorer.support_x), len(explorer.errors["MAML"])
     (3, 21)
@@ -148,10 +161,10 @@ class KShotExplorer(Explorer):
         for names, descent in self._descents:
             if not any(self.ticks[name].value for name in names):
                 continue
-            told = (amplitude, phase) if names == ("oracle",) else ()
-            support = _with(self.support_x, told), self.support_y
-            settings = {"lr": self.lr.value, "steps": MOST_STEPS}
-            found = descent.fits(support, _with(self.x, told), **settings)
+            support, x = (self.support_x, self.support_y), self.x
+            if names == ("oracle",):  # told all there is to know, it makes nothing of points
+                support, x = (support[0][:0], support[1][:0]), _with(x, (amplitude, phase))
+            found = descent.fits(support, x, lr=self.lr.value, steps=MOST_STEPS)
             self.fits |= dict(zip(names, found, strict=True))
         self.fits = {n: self.fits[n] for n, tick in self.ticks.items() if tick.value}
         self.curves = {name: fits[self.steps.value] for name, fits in self.fits.items()}

@@ -1,0 +1,121 @@
+"""JupyterLab in headless Chromium, for the tests of explorers."""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+BROWSERS = "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
+# What Chromium or JupyterLab say in any notebook, with explorers or without.
+HARMLESS = "favicon", "ResizeObserver", "net::ERR_INTERNET_DISCONNECTED", "net::ERR_NAME_NOT"
+
+
+def chromium():
+    """The path of a Chromium on this machine, or None."""
+    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
+@contextmanager
+def lab(folder):
+    """A JupyterLab server of the test's own; yields its address and token."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    token = secrets.token_hex(16)
+    options = [
+        f"--ServerApp.port={port}", "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}", "--no-browser",
+        "--LabApp.expose_app_in_browser=True", "--ServerApp.allow_root=True",
+        "--LabApp.news_url=", f"--LabApp.workspaces_dir={folder}/.workspaces",
+        f"--LabApp.user_settings_dir={folder}/.settings",
+    ]  # fmt: skip
+    environment = {**os.environ, "MAMLKIT_DATA": os.environ.get("MAMLKIT_DATA", "")}
+    log = (folder / "server.log").open("w")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", *options], stdout=log, stderr=log, env=environment
+    )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        for _ in range(120):
+            try:
+                urllib.request.urlopen(f"{address}/api?token={token}", timeout=2)
+                break
+            except OSError:
+                time.sleep(0.5)
+        yield address, token
+    finally:
+        server.terminate()
+        server.wait(20)
+        log.close()
+
+
+class Page:
+    """One notebook, opened and executed in a browser; `errors` is what its console complained."""
+
+    def __init__(self, browser, server, name):
+        address, token = server
+        self.errors = []
+        self.page = browser.new_page(viewport={"width": 1280, "height": 1100})
+        self.page.on("console", self._note)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.goto(f"{address}/lab/tree/{name}?token={token}&reset")
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        self.page.wait_for_function(
+            "window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status"
+            " === 'idle'",
+            timeout=60_000,
+        )
+
+    def _note(self, message):
+        if message.type == "error" and not any(word in message.text for word in HARMLESS):
+            self.errors.append(message.text)
+
+    def run_all(self, timeout=240):
+        """Execute every cell and wait for the last."""
+        self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        self.page.wait_for_timeout(500)
+        self.page.wait_for_function(
+            "window.jupyterapp.shell.currentWidget.content.widgets"
+            ".filter(c => c.model.type === 'code').every(c => c.model.executionCount)",
+            timeout=1000 * timeout,
+        )
+        failed = self.page.locator(".jp-RenderedText[data-mime-type*='stderr']").all_inner_texts()
+        return [text for text in failed if "Traceback" in text]
+
+    def sentence(self, explorer=0):
+        """What the explorer says."""
+        return self.figure(explorer).locator("figcaption").inner_text()
+
+    def source(self, explorer=0):
+        """The address of its present picture."""
+        return self.figure(explorer).locator("img").get_attribute("src")
+
+    def figure(self, explorer=0):
+        """An explorer's picture, scrolled to."""
+        found = self.page.locator("figure.mamlkit-picture").nth(explorer)
+        found.scroll_into_view_if_needed()
+        return found
+
+    def changed(self, before, explorer=0, timeout=5_000):
+        """Wait until both the sentence and the picture are others than `before`."""
+        sentence, source = before
+        self.page.wait_for_function(
+            "([i, text, src]) => {"
+            " const f = document.querySelectorAll('figure.mamlkit-picture')[i];"
+            " return f.querySelector('figcaption').innerText !== text"
+            " && f.querySelector('img').src !== src; }",
+            arg=[explorer, sentence, source],
+            timeout=timeout,
+        )
+        return self.seen(explorer)
+
+    def seen(self, explorer=0):
+        """The sentence and the address of the picture."""
+        return self.sentence(explorer), self.source(explorer)
