@@ -5,13 +5,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: lab test lint unit notebooks-test notebooks bench setup clean help
+.PHONY: lab explorer test lint unit notebooks-test notebooks bench setup clean help
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
 
 lab: $(READY)    ## open the series in JupyterLab (ARGS=--no-browser is passed through)
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb $(ARGS)
+
+explorer: $(READY)  ## only the K-shot explorer, as a page of its own (ARGS=--no-browser is passed through)
+	$(BIN)/voila notebooks/pages/k_shot_explorer.ipynb $(ARGS)
 
 test: lint unit notebooks-test  ## every check: style, tests, all notebooks executed
 

@@ -18,9 +18,10 @@ from nbconvert import HTMLExporter
 from PIL import Image
 from torch.nn.functional import mse_loss
 
-from mamlkit import MAML, MetaSGD, SineNetwork, adapt, sine
-from mamlkit.show.explorers.k_shot import KShotExplorer, sine_learners
+from mamlkit import ANIL, MAML, MetaSGD, SineNetwork, adapt, sine
+from mamlkit.show.explorers.k_shot import KShotExplorer
 from mamlkit.show.explorers.objective import ObjectiveExplorer
+from mamlkit.show.explorers.starts import sine_learners
 
 PNG = b"\x89PNG"
 
@@ -131,9 +132,10 @@ def test_what_lies_beyond_training_is_told(explorer):
     assert "phase 5.00 (training: 0.0 to 3.14)" in explorer.summary()
 
 
-def test_a_learner_with_steps_of_its_own_is_refused():
-    own = MetaSGD(SineNetwork(), mse_loss, lr=0.01)
-    with pytest.raises(TypeError, match=r"adapted by MetaSGD.*give MAML"):
+@pytest.mark.parametrize("kind", [MetaSGD, ANIL])
+def test_a_learner_with_steps_of_its_own_is_refused(kind):
+    own = kind(SineNetwork(), mse_loss, lr=0.01)
+    with pytest.raises(TypeError, match=rf"adapted by {kind.__name__}.*give MAML"):
         KShotExplorer({"MAML": (own, own.init())})
     maml = MAML(SineNetwork(), mse_loss, lr=0.01)
     with pytest.raises(ValueError, match="shown must be one of 'MAML'; got 'oracle'"):

@@ -6,13 +6,11 @@ import ipywidgets as widgets
 import torch
 from matplotlib.collections import LineCollection
 
-from mamlkit import devices, pretrained, require
-from mamlkit.learners.maml import MAML
-from mamlkit.recipes import RECIPES
+from mamlkit import devices, require
 from mamlkit.show import plots
 from mamlkit.show.explorers.canvas import Canvas
-from mamlkit.show.explorers.descent import Descent
 from mamlkit.show.explorers.explorer import LABEL, Explorer, slider, wide
+from mamlkit.show.explorers.starts import alike, require_plain_descent
 from mamlkit.tasks.sinusoids import Sinusoids, Waves, sine
 
 GRID = 200  # points on which fits are drawn and errors measured
@@ -21,20 +19,6 @@ MOST_STEPS = 20
 HEIGHT = 9.0  # of the left plot's upper half: room for an amplitude of 8
 ERRORS = 0.001, 60.0  # range of the right plot
 TRAINED = Sinusoids(device="cpu")  # the amplitudes and phases that training drew from
-
-
-def sine_learners():
-    """The sine networks that ship, and one with random weights: name -> `(learner, params)`.
-
-    >>> list(sine_learners())
-    ['MAML', 'pretrained', 'first-order', 'oracle', 'random']
-    """
-    recipes = {
-        name: f"sinusoid-{name.lower()}" for name in ("MAML", "pretrained", "first-order", "oracle")
-    }
-    found = {name: pretrained.load(recipe, device="cpu") for name, recipe in recipes.items()}
-    untrained = RECIPES["sinusoid-maml"].start(seed=0)
-    return {**found, "random": (untrained, untrained.init())}
 
 
 class KShotExplorer(Explorer):
@@ -55,6 +39,7 @@ class KShotExplorer(Explorer):
     Raises TypeError for a learner whose inner loop is not plain gradient descent, ValueError for a
     name that is no role.
 
+    >>> from mamlkit.show.explorers.starts import sine_learners
     >>> explorer = KShotExplorer(sine_learners(), shown=("MAML", "pretrained"))
     >>> explorer.k.value = 3
     >>> len(explorer.support_x), len(explorer.errors["MAML"])
@@ -66,7 +51,7 @@ class KShotExplorer(Explorer):
             raise ValueError("KShotExplorer: learners is empty; give at least one, by name")
         for name, (learner, _) in learners.items():
             require.choice("KShotExplorer", "a learner's name", name, tuple(plots.ROLES))
-            _require_plain_descent(name, learner)
+            require_plain_descent(name, learner)
         for name in learners if shown is None else shown:
             require.choice("KShotExplorer", "shown", name, tuple(learners))
         self.learners = learners
@@ -76,7 +61,7 @@ class KShotExplorer(Explorer):
         low, high = TRAINED.x
         self.x = torch.linspace(low, high, GRID)[:, None]
         self.added = []
-        self._descents = list(_alike(learners))
+        self._descents = list(alike(learners))
         super().__init__()
 
     # State
@@ -265,22 +250,6 @@ class KShotExplorer(Explorer):
         self._now.set_xdata([now] * 2)
 
 
-def _alike(learners):
-    """Group learners whose parameters have the same names and shapes; the oracle is alone."""
-    groups = {}
-    for name, (learner, params) in learners.items():
-        form = tuple(sorted((key, tuple(value.shape)) for key, value in params.items()))
-        own = name if name == "oracle" else ""
-        groups.setdefault((form, repr(learner.module), learner.loss, own), []).append(name)
-    for names in groups.values():
-        members = [learners[name] for name in names]
-        yield tuple(names), Descent(members[0][0], [_on_cpu(params) for _, params in members])
-
-
-def _on_cpu(params):
-    return {name: value.detach().cpu() for name, value in params.items()}
-
-
 def _with(x, told):
     """x with columns of the same numbers beside it."""
     return torch.cat([x, *(torch.full_like(x, value) for value in told)], 1)
@@ -289,13 +258,3 @@ def _with(x, told):
 def _clicked(button, act):
     button.on_click(lambda _: act())
     return button
-
-
-def _require_plain_descent(name, learner):
-    plain = isinstance(learner, MAML) and type(learner).step is MAML.step
-    if not plain or learner.rate(learner.init(), 0) != learner.lr:
-        raise TypeError(
-            f"KShotExplorer: {name} is adapted by {type(learner).__name__}, whose inner steps are "
-            "its own; the explorer's slider sets the step size of plain gradient descent, so give "
-            "MAML or FirstOrderMAML around the same module"
-        )
