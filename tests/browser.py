@@ -1,12 +1,12 @@
 """JupyterLab in headless Chromium, for the tests of explorers."""
 
-import os
 import secrets
 import shutil
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,35 +25,51 @@ def chromium():
 @contextmanager
 def lab(folder):
     """A JupyterLab server of the test's own; yields its address and token."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     token = secrets.token_hex(16)
     options = [
-        f"--ServerApp.port={port}", "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0",
-        f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}", "--no-browser",
+        f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}",
         "--LabApp.expose_app_in_browser=True", "--ServerApp.allow_root=True",
-        "--LabApp.news_url=", f"--LabApp.workspaces_dir={folder}/.workspaces",
+        "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", "--LabApp.news_url=",
+        f"--LabApp.workspaces_dir={folder}/.workspaces",
         f"--LabApp.user_settings_dir={folder}/.settings",
     ]  # fmt: skip
-    environment = {**os.environ, "MAMLKIT_DATA": os.environ.get("MAMLKIT_DATA", "")}
-    log = (folder / "server.log").open("w")
-    server = subprocess.Popen(
-        [sys.executable, "-m", "jupyterlab", *options], stdout=log, stderr=log, env=environment
-    )
-    try:
-        address = f"http://127.0.0.1:{port}"
-        for _ in range(120):
-            try:
-                urllib.request.urlopen(f"{address}/api?token={token}", timeout=2)
-                break
-            except OSError:
-                time.sleep(0.5)
-        yield address, token
-    finally:
-        server.terminate()
-        server.wait(20)
-        log.close()
+    port = _free_port()
+    with _served("jupyterlab", [*options, f"--ServerApp.port={port}"], port, folder, token):
+        yield f"http://127.0.0.1:{port}", token
+
+
+@contextmanager
+def voila(notebook, folder):
+    """Voilà on one notebook, as `make explorer` starts it; yields its address."""
+    port = _free_port()
+    with _served("voila", [str(notebook), f"--port={port}"], port, folder):
+        yield f"http://127.0.0.1:{port}"
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def _served(module, options, port, folder, token=""):
+    with (folder / "server.log").open("w") as log:
+        command = [sys.executable, "-m", module, *options, "--no-browser"]
+        server = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            for _ in range(120):
+                try:
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token={token}", timeout=2)
+                    break
+                except urllib.error.HTTPError:
+                    break  # it answers
+                except OSError:
+                    time.sleep(0.5)
+            yield
+        finally:
+            server.terminate()
+            server.wait(20)
 
 
 class Page:

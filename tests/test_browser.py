@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from browser import NOTEBOOKS, Page, chromium, lab
+from browser import NOTEBOOKS, Page, chromium, lab, voila
 from nbconvert import HTMLExporter
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -75,6 +75,37 @@ def test_a_click_on_the_plot_adds_a_point(opened):
     sentence, _ = page.changed(before)
     assert "1 of them added by hand" in sentence
     assert page.errors == []
+
+
+def test_an_episode_is_revealed_by_keyboard(opened, omniglot):
+    page = opened("06_omniglot_episodes.ipynb")
+    before = page.seen()
+    page.page.locator(".widget-slider .noUi-handle").nth(0).focus()
+    page.page.keyboard.press("ArrowLeft")
+    before = page.changed(before)
+    assert "Press reveal" in before[0]
+    page.page.locator(".widget-toggle-button").focus()
+    page.page.keyboard.press("Space")
+    assert "of its ten answers are right" in page.changed(before)[0]
+    page.page.screenshot(path=SHOTS / "episodes.png")
+    assert page.errors == []
+
+
+def test_the_explorer_is_a_page_of_its_own(browser, tmp_path):
+    with voila(NOTEBOOKS / "pages" / "k_shot_explorer.ipynb", tmp_path) as address:
+        tab = browser.new_page()
+        tab.goto(address)
+        caption = tab.locator("figure.mamlkit-picture figcaption")
+        caption.wait_for(timeout=60_000)
+        before = caption.inner_text()
+        tab.locator(".widget-slider .noUi-handle").first.focus()
+        tab.keyboard.press("ArrowRight")
+        tab.wait_for_function(
+            "text => document.querySelector('figcaption').innerText !== text", arg=before
+        )
+        assert "seen at 6 points" in caption.inner_text()
+        assert "import" not in tab.locator("body").inner_text()  # no code is shown
+        tab.close()
 
 
 @pytest.mark.parametrize("name", ["01_learning_to_learn", "04_k_shot_explorer", "08_draw_your_own"])
