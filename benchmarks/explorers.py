@@ -26,13 +26,16 @@ from mamlkit.show.explorers.starts import sine_learners
 
 RESULTS = Path(__file__).parent / "explorers.json"
 MOVES, WARM = 200, 10
+COMMAND = {"command": "python -m benchmarks.explorers"}
 PRESS = """async ([nth, key]) => {
   const handle = document.querySelectorAll('.widget-slider .noUi-handle')[nth];
   const image = document.querySelector('figure.mamlkit-picture img');
   handle.focus();
   const begun = performance.now();
   const shown = new Promise((done, fail) => {
-    image.addEventListener('load', () => requestAnimationFrame(() => done()), {once: true});
+    // The frame after the next begins when this picture has been painted.
+    const painted = () => requestAnimationFrame(() => requestAnimationFrame(() => done()));
+    image.addEventListener('load', painted, {once: true});
     setTimeout(() => fail(new Error('no new picture in five seconds')), 5000);
   });
   const options = {key, code: key, bubbles: true, cancelable: true};
@@ -52,13 +55,15 @@ def timed(act):
 def k_shot(shown, draw):
     """Times of moves in Python, and of the first."""
     explorer = KShotExplorer(sine_learners(), shown=shown)
-    sliders = [getattr(explorer, n) for n in ("k", "steps", "amplitude", "phase", "noise")]
+    names = "k", "steps", "lr", "amplitude", "phase", "noise"
+    sliders = [getattr(explorer, name) for name in names]
 
     def move():
         slider = draw.choice(sliders)
         value = slider.value
         while value == slider.value:  # the same value would redraw nothing
-            value = type(value)(draw.uniform(slider.min, slider.max))
+            found = draw.uniform(slider.min, slider.max)
+            value = 10**found if slider is explorer.lr else type(value)(found)
         slider.value = value
 
     warm = [timed(move) for _ in range(WARM)]
@@ -85,22 +90,28 @@ def browser(draw):
 
     from tests.browser import NOTEBOOKS, Page, chromium, lab
 
-    folder = Path(tempfile.mkdtemp())
-    shutil.copy(NOTEBOOKS / "pages" / "k_shot_explorer.ipynb", folder)
-    with sync_playwright() as engine, lab(folder) as server:
-        found = engine.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        page = Page(found, server, "k_shot_explorer.ipynb")
-        page.run_all()
-        page.figure()
-        page.page.wait_for_timeout(2_000)
-        press = lambda: page.page.evaluate(
-            PRESS, [draw.choice([0, 1, 3, 4]), draw.choice(["ArrowRight", "ArrowLeft"])]
-        )
-        # Away from the ends, where a key changes nothing: five to the right first.
-        for slider in (0, 1, 3, 4):
-            for _ in range(5):
-                page.page.evaluate(PRESS, [slider, "ArrowRight"])
-        return [], [press() for _ in range(MOVES)]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copy(NOTEBOOKS / "pages" / "k_shot_explorer.ipynb", folder)
+        with sync_playwright() as engine, lab(folder) as server:
+            found = engine.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+            page = Page(found, server, "k_shot_explorer.ipynb")
+            page.run_all()
+            page.figure()
+            page.page.wait_for_timeout(2_000)
+            right = dict.fromkeys(range(6), True)
+
+            def press():
+                """One step with a slider, to the right and back by turns: never at its end."""
+                nth = draw.randrange(6)
+                key = "ArrowRight" if right[nth] else "ArrowLeft"
+                right[nth] = not right[nth]
+                return page.page.evaluate(PRESS, [nth, key])
+
+            warm = [press() for _ in range(WARM)]
+            times = [press() for _ in range(MOVES)]
+            found.close()
+    return warm, times
 
 
 def summary(warm, times):
@@ -126,7 +137,7 @@ def main():
         "K-shot in the browser": browser(draw),
     }
     rows = {name: summary(*times) for name, times in found.items()}
-    facts = {"milliseconds": rows, "run": made_with(load)}
+    facts = {"milliseconds": rows, "run": made_with(load) | COMMAND}
     files.write_whole(RESULTS, (json.dumps(facts, indent=1) + "\n").encode())
     for name, row in rows.items():
         click.echo(f"{name:30s} {row}")

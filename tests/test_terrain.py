@@ -34,13 +34,18 @@ def test_a_place_has_the_mean_loss_after_m_steps_from_it(explorer, name, m):
 
 
 def test_the_slider_shows_another_map_and_says_how_low_it_is(explorer):
-    seen = set()
+    pictures, sentences = set(), set()
     for m in (0, 5, 10):
         explorer.m.value = m
-        seen.add((bytes(explorer.picture.value), explorer.summary()))
-        lowest = float(explorer.surfaces["random"][m].min())
+        pictures.add(bytes(explorer.picture.value))
+        sentences.add(explorer.summary())
+        surface = explorer.surfaces["random"][m]
+        lowest = float(surface.min())
         assert explorer.lowest["random"] == lowest and f"{lowest:.2f}" in explorer.summary()
-    assert len(seen) == 3
+        (u,), (v,) = explorer._stars["random"].get_data()
+        row, column = divmod(int(surface.argmin()), len(explorer.us))
+        assert (u, v) == (explorer.us[column], explorer.vs[row])
+    assert len(pictures) == len(sentences) == 3
 
 
 def test_the_height_at_the_start_is_that_of_the_start(explorer):

@@ -15,8 +15,7 @@ class Canvas:
     """A matplotlib figure without pyplot, whose still parts are kept as pixels.
 
     size: width and height in inches. Draw on `figure`, then name in `moving` the artists that
-    change; `png()` puts them, as they are now, on the picture of all the others. Where something
-    else has changed, call `redraw()`.
+    change; `png()` puts them, as they are now, on the picture of all the others.
 
     >>> canvas = Canvas(4, 3)
     >>> ax = canvas.figure.subplots()
@@ -33,10 +32,6 @@ class Canvas:
         self.agg = FigureCanvasAgg(self.figure)
         self.width, self.height = self.agg.get_width_height()
         self.moving = []
-        self._background = None
-
-    def redraw(self):
-        """Draw the still parts anew, and lay the figure out again, at the next `png`."""
         self._background = None
 
     def png(self):

@@ -90,7 +90,15 @@ class DrawYourOwn(Explorer):
         return widgets.HBox([self.example, self.clear, self.choice, self.target, self.put])
 
     def _listen(self, pad):
-        pad.observe(lambda _: self.refresh(), names=("strokes", "image"))
+        seen = []
+
+        def heard(_):
+            now = [pad.strokes, pad.image]
+            if now != seen:  # a pen put down on a ready character changes both, and says so twice
+                seen[:] = now
+                self.refresh()
+
+        pad.observe(heard, names=("strokes", "image"))
 
     def _lay_out(self):
         for way, pads in enumerate(self.pads):
@@ -140,6 +148,8 @@ class DrawYourOwn(Explorer):
             examples = rand(self.images.shape[1])
             for shot, pad in enumerate(self.pads[way][:shots]):
                 pad.place(self.images[chosen, examples[1 + shot % (len(examples) - 1)]])
+            for hidden in self.pads[way][shots:]:
+                hidden.wipe()
             if way == answer:
                 self.query.place(self.images[chosen, examples[0]])
 
@@ -179,16 +189,13 @@ class DrawYourOwn(Explorer):
             return "All classes have a drawing. Draw one of them again on the query pad."
         steps = self.steps.value
         now = self.probabilities[steps]
-        if steps == 0:
-            return (
-                f"Before adaptation every class has {100 * now[0]:.0f} %: the model has not looked "
-                "at the drawings yet."
-            )
+        if torch.allclose(now, now[:1], atol=0.005):
+            return f"{_after(steps)} every class has {100 * now[0]:.0f} %: the model cannot tell."
         best = int(now.argmax())
         others = [f"class {w} {100 * p:.0f} %" for w, p in enumerate(now) if w != best]
         return (
-            f"After {steps} gradient step{'s' * (steps != 1)} on the drawings: the query is class "
-            f"{best}, with {100 * now[best]:.0f} %; {', '.join(others)}."
+            f"{_after(steps)} the query is class {best}, with {100 * now[best]:.0f} %; "
+            f"{', '.join(others)}."
         )
 
     # Draw
@@ -203,8 +210,7 @@ class DrawYourOwn(Explorer):
         self._thumbs = []
         for i, ax in enumerate(above.subplots(1, WAYS + 1)):
             text = "query" if i == WAYS else f"class {i}"
-            colour = "black" if i == WAYS else COLOURS[i]
-            ax.set_title(text, fontsize=10, color=colour)
+            ax.set_title(text, fontsize=10)
             ax.set(xticks=[], yticks=[])
             ax.grid(False)
             blank = torch.zeros(28, 28)
@@ -235,6 +241,12 @@ class DrawYourOwn(Explorer):
             line.set_ydata(shares[:, way])
             line.set_visible(known)
         self._now.set_xdata([self.steps.value] * 2)
+
+
+def _after(steps):
+    if steps == 0:
+        return "Before adaptation, which is before it has looked at the drawings,"
+    return f"After {steps} gradient step{'s' * (steps != 1)} on the drawings:"
 
 
 def _label(way, shot):

@@ -47,6 +47,7 @@ class EpisodeViewer(Explorer):
                 )
         self.splits, self.learner_of, self.params = splits, learner_of, params
         self.first_seed = require.whole("EpisodeViewer", "seed", seed, least=0, most=999)
+        self._kept = None, None
         super().__init__()
 
     # State
@@ -80,8 +81,7 @@ class EpisodeViewer(Explorer):
     def compute(self):
         """Draw the episode; adapt and answer if that is asked for."""
         ways, shots = self.ways.value, self.shots.value
-        images = self.splits[self.split.value]
-        distribution = FewShot(images, ways, rotations=self.rotations.value, device="cpu")
+        distribution = self._distribution()
         each = -(-QUERIES // ways)  # so that there are ten in all
         generator = devices.generator(self.seed.value, "cpu")
         task = distribution.sample(1, shots, each, generator=generator).task(0)
@@ -96,6 +96,15 @@ class EpisodeViewer(Explorer):
                     learner.predict(theta, self.task.query_x) for theta in path
                 )
 
+    def _distribution(self):
+        """The tasks of these controls; kept, since a move of the seed changes nothing of them."""
+        form = self.split.value, self.ways.value, self.rotations.value
+        if form != self._kept[0]:
+            split, ways, rotations = form
+            made = FewShot(self.splits[split], ways, rotations=rotations, device="cpu")
+            self._kept = form, made
+        return self._kept[1]
+
     def summary(self):
         """What the picture shows, in words and numbers."""
         ways, shots = self.ways.value, self.shots.value
@@ -109,9 +118,10 @@ class EpisodeViewer(Explorer):
         labels = f"The queries' labels are {', '.join(map(str, self.task.query_y.tolist()))}."
         if self.after is None:
             return f"{what} {labels}"
-        right = int((self.after.argmax(1) == self.task.query_y).sum())
+        said = self.after.argmax(1)
+        right = int((said == self.task.query_y).sum())
         return (
-            f"{what} {labels} Before adaptation the model {self._undecided()}; after one gradient "
+            f"{what} {labels} The model says {', '.join(map(str, said.tolist()))}. Before adaptation the model {self._undecided()}; after one gradient "
             f"step on the support set {right} of its ten answers are right."
         )
 

@@ -164,6 +164,8 @@ class KShotExplorer(Explorer):
         now = {name: errors[steps] for name, errors in self.errors.items()}
         # With one or two points a fit can blow up; twenty digits would say no more.
         parts = [f"{n} {e:.2f}" if e < 1000 else f"{n} over 1000" for n, e in now.items()]
+        told_all = " (told the wave, it takes no steps)"
+        parts = [part + told_all * part.startswith("oracle") for part in parts]
         points = f"{count} point{'s' * (count != 1)}"
         if self.added:
             points += f", {len(self.added)} of them added by hand"
@@ -181,7 +183,7 @@ class KShotExplorer(Explorer):
     def _beyond(self):
         """What the reader should know of settings that training never met."""
         found = [
-            f"{name} {control.value:.2f} (training: {low:.1f} to {high:.2f})"
+            f"{name} {control.value:.2f} (training: {_span(low, high)})"
             for name, control, (low, high) in (
                 ("amplitude", self.amplitude, TRAINED.amplitude),
                 ("phase", self.phase, TRAINED.phase),
@@ -248,6 +250,10 @@ class KShotExplorer(Explorer):
                 self._errors[name].set_ydata(errors.clamp(1e-6, 1e6))
         self._support.set_offsets(torch.cat([self.support_x, self.support_y], 1).numpy())
         self._now.set_xdata([now] * 2)
+
+
+def _span(low, high):
+    return f"{low:.1f} to {high:.2f}" if high > low else "none"
 
 
 def _with(x, told):

@@ -7,14 +7,19 @@ from mamlkit.show import plots
 from mamlkit.show.explorers.canvas import Canvas
 from mamlkit.show.explorers.explorer import Explorer, slider
 
+END = 4  # of the starts that are shown
+
 
 class ObjectiveExplorer(Explorer):
     """Two tasks L(θ) = ½ a (θ - b)²: where is the best start when m gradient steps follow?
 
-    curvatures, optima: a and b of each task. lr: the inner step size α.
+    curvatures, optima: a > 0 and b of each of the two tasks, b between -4 and 4.
+    lr: the inner step size α.
 
     State: the slider `m`. Compute: `objective`, the mean loss after m steps as a function of the
     start `theta`, and `best`, its minimum. Draw: `picture`, a PNG and a sentence.
+
+    Raises ValueError where a number is out of these bounds, or there are not two of each.
 
     >>> explorer = ObjectiveExplorer()
     >>> round(explorer.best, 2)
@@ -25,10 +30,15 @@ class ObjectiveExplorer(Explorer):
     """
 
     def __init__(self, curvatures=(3.0, 1.0), optima=(-2.0, 2.0), *, lr=0.1):
+        for text, values in (("curvatures", curvatures), ("optima", optima)):
+            if len(values) != 2:
+                raise ValueError(f"ObjectiveExplorer: {len(values)} {text}; give two, one a task")
+        curvatures = [require.number("ObjectiveExplorer", "a", a, above=0) for a in curvatures]
+        optima = [require.number("ObjectiveExplorer", "b", b, least=-END, most=END) for b in optima]
         self.curvatures = torch.tensor(curvatures)[:, None]
         self.optima = torch.tensor(optima)[:, None]
         self.lr = require.number("ObjectiveExplorer", "lr", lr, above=0)
-        self.theta = torch.linspace(-4, 4, 801)
+        self.theta = torch.linspace(-END, END, 801)
         super().__init__()
 
     def build_controls(self):
@@ -61,7 +71,8 @@ class ObjectiveExplorer(Explorer):
             {key: plots.ROLES[role][key] for key in ("color", "linestyle")}
             for role in ("pretrained", "oracle")
         ]
-        texts = "steep task, optimum -2", "flat task, optimum 2"
+        pairs = zip(self.curvatures[:, 0].tolist(), self.optima[:, 0].tolist(), strict=True)
+        texts = [f"task with a = {a:g}, optimum {b:g}" for a, b in pairs]
         self._tasks = [
             ax.plot(self.theta, self.theta, label=text, **look)[0]
             for text, look in zip(texts, looks, strict=True)

@@ -24,6 +24,7 @@ function render({ model, el }) {
 
   let strokes = model.get("strokes");
   let drawing = null; // the stroke under the pen
+  let pointer = null; // the one that draws: mouse, finger or pen
   let last = 0;
   const report = (next) => {
     strokes = next;
@@ -34,7 +35,7 @@ function render({ model, el }) {
   };
   const line = (points) => {
     pen.beginPath();
-    pen.moveTo(points[0][0] * side, points[0][1] * side);
+    pen.moveTo(points[0][0] * side - 0.01, points[0][1] * side); // a dot needs some length
     for (const [x, y] of points) pen.lineTo(x * side, y * side);
     pen.stroke();
   };
@@ -56,7 +57,8 @@ function render({ model, el }) {
     } else {
       for (const stroke of drawing ? [...strokes, drawing] : strokes) line(stroke);
     }
-    const what = image ? "a ready character" : `${strokes.length} strokes`;
+    const count = strokes.length;
+    const what = image ? "a ready character" : `${count} stroke${count === 1 ? "" : "s"}`;
     canvas.setAttribute("aria-label", `${model.get("label")}: ${what}`);
   };
   const place = (event) => {
@@ -65,15 +67,17 @@ function render({ model, el }) {
     return [share((event.clientX - frame.left) / frame.width), share((event.clientY - frame.top) / frame.height)];
   };
   canvas.addEventListener("pointerdown", (event) => {
+    if (drawing || event.button !== 0) return; // a second finger, or another button
     event.preventDefault();
-    canvas.setPointerCapture(event.pointerId);
+    pointer = event.pointerId;
+    canvas.setPointerCapture(pointer);
     if (model.get("image")) strokes = [];
     model.set("image", null);
     drawing = [place(event)];
     draw();
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (!drawing) return;
+    if (!drawing || event.pointerId !== pointer) return;
     drawing.push(place(event));
     draw();
     const now = performance.now();
@@ -83,14 +87,15 @@ function render({ model, el }) {
       model.save_changes();
     }
   });
-  const finish = () => {
-    if (!drawing) return;
+  const finish = (event) => {
+    if (!drawing || event.pointerId !== pointer) return;
     const whole = [...strokes, drawing];
     drawing = null;
     report(whole);
   };
   canvas.addEventListener("pointerup", finish);
   canvas.addEventListener("pointercancel", finish);
+  canvas.addEventListener("lostpointercapture", finish);
 
   const heard = () => {
     if (!drawing) {

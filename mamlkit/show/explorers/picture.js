@@ -1,22 +1,35 @@
 // A picture and the sentence that describes it. A click reports where, as shares of width and height.
+const QUIET = 600; // ms without a change before it is announced
+
 function render({ model, el }) {
   const figure = document.createElement("figure");
   const image = document.createElement("img");
   const caption = document.createElement("figcaption");
   figure.className = "mamlkit-picture";
   figure.append(image, caption);
-  // The caption is what a screen reader announces at each change; the picture would only repeat it.
+  // The caption says what is seen; the picture would only repeat it. A screen reader announces the
+  // caption once the reader has stopped moving, not at each step of a slider: from a second copy.
   image.alt = "";
-  caption.setAttribute("role", "status");
+  const spoken = document.createElement("span");
+  spoken.className = "mamlkit-spoken";
+  spoken.setAttribute("role", "status");
+  figure.append(spoken);
 
-  let url = null;
-  const show = () => {
-    const old = url;
-    url = URL.createObjectURL(new Blob([model.get("value")], { type: "image/png" }));
-    image.onload = () => old && URL.revokeObjectURL(old);
-    image.src = url;
+  const urls = [];
+  const forget = (keep) => {
+    while (urls.length > keep) URL.revokeObjectURL(urls.shift());
   };
-  const tell = () => (caption.textContent = model.get("sentence"));
+  const show = () => {
+    urls.push(URL.createObjectURL(new Blob([model.get("value")], { type: "image/png" })));
+    image.src = urls.at(-1);
+  };
+  image.addEventListener("load", () => forget(image.src === urls.at(-1) ? 1 : 2));
+  let speak = null;
+  const tell = () => {
+    caption.textContent = model.get("sentence");
+    clearTimeout(speak);
+    speak = setTimeout(() => (spoken.textContent = model.get("sentence")), QUIET);
+  };
   const size = () => {
     image.width = model.get("width");
     image.style.aspectRatio = `${model.get("width")} / ${model.get("height")}`;
@@ -39,7 +52,8 @@ function render({ model, el }) {
   return () => {
     model.off("change:value", show);
     model.off("change:sentence", tell);
-    URL.revokeObjectURL(url);
+    clearTimeout(speak);
+    forget(0);
   };
 }
 export default { render };

@@ -2,6 +2,7 @@
 
 from mamlkit import pretrained
 from mamlkit.learners.maml import MAML
+from mamlkit.models.networks import SineNetwork
 from mamlkit.recipes import RECIPES
 from mamlkit.show.explorers.descent import Descent
 
@@ -21,12 +22,15 @@ def sine_learners():
 
 
 def alike(learners):
-    """Group learners whose parameters have the same names and shapes; the oracle is alone."""
+    """Group learners that one computation serves: sine networks of the same shapes and loss.
+
+    A network of another class, or the oracle, is alone: two may differ in what no shape shows.
+    """
     groups = {}
     for name, (learner, params) in learners.items():
         form = tuple(sorted((key, tuple(value.shape)) for key, value in params.items()))
-        own = name if name == "oracle" else ""
-        groups.setdefault((form, repr(learner.module), learner.loss, own), []).append(name)
+        alone = name == "oracle" or type(learner.module) is not SineNetwork
+        groups.setdefault((form, learner.loss, name if alone else ""), []).append(name)
     for names in groups.values():
         members = [learners[name] for name in names]
         yield tuple(names), Descent(members[0][0], [_on_cpu(params) for _, params in members])
@@ -38,7 +42,7 @@ def _on_cpu(params):
 
 def require_plain_descent(name, learner):
     """Raise TypeError unless the learner's inner loop is gradient descent of one step size."""
-    own = ("start", "rate", "moves", "step", "path", "trajectory")
+    own = ("start", "rate", "moves", "step", "path", "trajectory", "adapt", "task_loss", "predict")
     plain = isinstance(learner, MAML) and all(
         getattr(type(learner), part) is getattr(MAML, part) for part in own
     )

@@ -10,7 +10,7 @@ from mamlkit.tasks.characters import SCAN, shrink
 
 # Of 800 scans of the background split: the larger side of the ink, pen width and middle, in pixels.
 SIDE, PEN, MIDDLE = 67, 5, 51
-MOST = 3.0  # a dot stays a dot: nothing is enlarged or shrunk more than this
+MOST = 3.0  # a dot stays a dot: nothing is enlarged more than this
 
 
 def character(strokes) -> Float[Tensor, "1 28 28"]:
@@ -33,11 +33,12 @@ def character(strokes) -> Float[Tensor, "1 28 28"]:
         raise ValueError("character: a point of the strokes is not a finite number")
     low, high = points.min(0), points.max(0)
     reach = SCAN * (high - low).max()
-    scale = SCAN * np.clip((SIDE - PEN) / max(reach, 1e-9), 1 / MOST, MOST)
+    scale = SCAN * min((SIDE - PEN) / max(reach, 1e-9), MOST)
     page = Image.new("L", (SCAN, SCAN))
     draw = ImageDraw.Draw(page)
     for stroke in strokes:
-        at = MIDDLE + scale * (stroke - (low + high) / 2)
+        # Rounded, so that a last digit does not tip a pixel.
+        at = (MIDDLE + scale * (stroke - (low + high) / 2)).round(3)
         draw.line([tuple(p) for p in at], fill=255, width=PEN, joint="curve")
         for x, y in at:  # round ends, and dots
             draw.ellipse([x - PEN / 2, y - PEN / 2, x + PEN / 2, y + PEN / 2], fill=255)

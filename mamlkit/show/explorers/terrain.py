@@ -84,8 +84,8 @@ class TerrainExplorer(Explorer):
         """What the picture shows, in words and numbers."""
         m = self.m.value
         parts = [
-            f"{name}'s θ has {self.here[name]:.2f}, the lowest place on its map "
-            f"{self.lowest[name]:.2f}"
+            f"{name}'s θ has {_said(self.here[name])}, the lowest place on its map "
+            f"{_said(self.lowest[name])}"
             for name in self.planes
         ]
         steps = f"{m} gradient step{'s' * (m != 1)}" if m else "no gradient step"
@@ -128,3 +128,12 @@ class TerrainExplorer(Explorer):
             artist.set_visible(m == self.m.value)
         for name, star in self._stars.items():
             star.set_data(*([value] for value in self._place[name]))
+
+
+def _said(error):
+    """An error in words; steps from a bad place can pass all bounds.
+
+    >>> _said(0.314), _said(float("nan"))
+    ('0.31', 'over 1000')
+    """
+    return f"{error:.2f}" if error < 1000 else "over 1000"
