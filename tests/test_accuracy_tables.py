@@ -53,6 +53,8 @@ def test_before_adaptation_is_chance_in_every_row(rows):
     for row in rows:
         ways = int(re.search(r"(\d+)way", row["recipe"])[1])
         for mode in ("together", "apart"):
+            if len(row[mode]["mean"]) == 1:
+                continue  # a prototypical network takes no step, and this is its answer
             mean, interval = row[mode]["mean"][0], row[mode]["interval"][0]
             assert abs(mean - 100 / ways) <= interval + 0.005, row["recipe"]
 

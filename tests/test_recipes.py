@@ -6,6 +6,7 @@ import torch
 from mamlkit import FewShot
 from mamlkit.recipes import RECIPES
 from mamlkit.recipes.omniglot import OMNIGLOT
+from mamlkit.recipes.omniglot_family import OMNIGLOT_FAMILY
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -15,7 +16,7 @@ def test_what_is_trained_is_what_is_tested(name):
     assert recipe.trained_as in ("", *RECIPES)
 
 
-@pytest.mark.parametrize("name", OMNIGLOT)
+@pytest.mark.parametrize("name", [*OMNIGLOT, *OMNIGLOT_FAMILY])
 def test_recipes_that_share_a_training_are_trained_alike(name):
     recipe = RECIPES[name]
     other = RECIPES[recipe.trained_as or name]

@@ -35,11 +35,11 @@ def network(ways):
     return OmniglotNetwork(ways, filters=filters, norm="layer", features="all", halving="pool")
 
 
-def training_tasks(ways, images=None):
+def training_tasks(ways, images=None, bend=0.6):
     """Episodes of the background split (or of other images), turned, mirrored and warped."""
     images = characters("background").images if images is None else images
     episodes = FewShot(images, ways, rotations=True, mirrors=True, device="cpu")
-    return Warped(episodes, bend=0.6)
+    return Warped(episodes, bend=bend)
 
 
 def test_tasks(ways, images=None):

@@ -9,6 +9,7 @@ from mamlkit.show import plots
 from mamlkit.show.explorers.canvas import Canvas
 from mamlkit.show.explorers.explorer import Explorer, slider
 from mamlkit.show.explorers.pad import Pad
+from mamlkit.show.explorers.words import counted
 
 WAYS = 5
 MOST_SHOTS = 3
@@ -68,7 +69,7 @@ class DrawYourOwn(Explorer):
         self._rows = widgets.VBox()
         self.shots.observe(lambda _: self._lay_out(), names="value")
         for pad in [*(pads[0] for pads in self.pads), self.query]:
-            self._listen(pad)
+            pad.on_change(self.refresh)
         self._lay_out_rows()
         self.watch(self.steps)
         sliders = widgets.HBox([self.shots, self.steps])
@@ -80,31 +81,21 @@ class DrawYourOwn(Explorer):
         self.choice = widgets.Dropdown(options=self.names, description="ready character", **style)
         self.target = widgets.Dropdown(options=where, description="on pad", **style)
         button = lambda text: widgets.Button(
-            description=text, layout=widgets.Layout(width="auto"), tooltip=text
+            description=text, layout=widgets.Layout(width="auto", flex="0 0 auto"), tooltip=text
         )
         self.put, self.clear = button("put it there"), button("clear all")
         self.example = button("fill in an example")
         self.put.on_click(lambda _: self.put_ready(self.names.index(self.choice.value)))
         self.example.on_click(lambda _: self.fill())
         self.clear.on_click(lambda _: self.wipe())
-        return widgets.HBox([self.example, self.clear, self.choice, self.target, self.put])
-
-    def _listen(self, pad):
-        seen = []
-
-        def heard(_):
-            now = [pad.strokes, pad.image]
-            if now != seen:  # a pen put down on a ready character changes both, and says so twice
-                seen[:] = now
-                self.refresh()
-
-        pad.observe(heard, names=("strokes", "image"))
+        row = [self.example, self.clear, self.choice, self.target, self.put]
+        return widgets.HBox(row, layout=widgets.Layout(flex_flow="row wrap"))
 
     def _lay_out(self):
         for way, pads in enumerate(self.pads):
             while len(pads) < self.shots.value:
                 pads.append(Pad(label=_label(way, len(pads))))
-                self._listen(pads[-1])
+                pads[-1].on_change(self.refresh)
         self._lay_out_rows()
         self.refresh()
 
@@ -142,8 +133,7 @@ class DrawYourOwn(Explorer):
 
     def _fill(self):
         rand = lambda n: torch.randperm(n, generator=self._draws)
-        classes, shots = rand(len(self.images))[:WAYS], self.shots.value
-        answer = int(torch.randint(WAYS, (), generator=self._draws))
+        classes, shots, answer = rand(len(self.images))[:WAYS], self.shots.value, int(rand(WAYS)[0])
         for way, chosen in enumerate(classes):
             examples = rand(self.images.shape[1])
             for shot, pad in enumerate(self.pads[way][:shots]):
@@ -155,8 +145,8 @@ class DrawYourOwn(Explorer):
 
     def wipe(self):
         """Empty all pads."""
-        pads = [pad for pads in self.pads for pad in pads]
-        self._all_at_once(lambda: [pad.wipe() for pad in [*pads, self.query]])
+        every = [*(pad for pads in self.pads for pad in pads), self.query]
+        self._all_at_once(lambda: [pad.wipe() for pad in every])
 
     # Compute
 
@@ -188,14 +178,15 @@ class DrawYourOwn(Explorer):
         if self.asked is None:
             return "All classes have a drawing. Draw one of them again on the query pad."
         steps = self.steps.value
-        now = self.probabilities[steps]
+        now, after = self.probabilities[steps], "Before adaptation, with no drawing seen,"
+        if steps:
+            after = f"After {counted(steps, 'gradient step')} on the drawings:"
         if torch.allclose(now, now[:1], atol=0.005):
-            return f"{_after(steps)} every class has {100 * now[0]:.0f} %: the model cannot tell."
+            return f"{after} every class has {100 * now[0]:.0f} %: the model cannot tell."
         best = int(now.argmax())
         others = [f"class {w} {100 * p:.0f} %" for w, p in enumerate(now) if w != best]
         return (
-            f"{_after(steps)} the query is class {best}, with {100 * now[best]:.0f} %; "
-            f"{', '.join(others)}."
+            f"{after} the query is class {best}, with {100 * now[best]:.0f} %; {', '.join(others)}."
         )
 
     # Draw
@@ -213,13 +204,14 @@ class DrawYourOwn(Explorer):
             ax.set_title(text, fontsize=10)
             ax.set(xticks=[], yticks=[])
             ax.grid(False)
+            ax.spines[:].set(visible=True, color="0.7", linewidth=0.8)
             blank = torch.zeros(28, 28)
             self._thumbs.append(ax.imshow(blank, cmap="gray_r", vmin=0, vmax=1))
         left, right = below.subplots(1, 2, width_ratios=[1, 1])
         self._bars = left.bar(range(WAYS), [0] * WAYS, color=[to_rgb(c) for c in COLOURS])
         left.set(ylim=(0, 105), xlabel="class", ylabel="probability (%)")
-        right.set(xlim=(-0.2, MOST_STEPS + 0.2), ylim=(-3, 105), xlabel="gradient steps")
-        right.set(ylabel="probability (%)")
+        right.set(xlim=(-0.2, MOST_STEPS + 0.2), ylim=(-3, 105))
+        right.set(xlabel="gradient steps", ylabel="probability (%)")
         self._lines = [
             right.plot(range(MOST_STEPS + 1), [0] * (MOST_STEPS + 1), color=c, marker=m)[0]
             for c, m in zip(COLOURS, MARKERS, strict=True)
@@ -241,12 +233,6 @@ class DrawYourOwn(Explorer):
             line.set_ydata(shares[:, way])
             line.set_visible(known)
         self._now.set_xdata([self.steps.value] * 2)
-
-
-def _after(steps):
-    if steps == 0:
-        return "Before adaptation, which is before it has looked at the drawings,"
-    return f"After {steps} gradient step{'s' * (steps != 1)} on the drawings:"
 
 
 def _label(way, shot):

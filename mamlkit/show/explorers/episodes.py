@@ -120,9 +120,10 @@ class EpisodeViewer(Explorer):
             return f"{what} {labels}"
         said = self.after.argmax(1)
         right = int((said == self.task.query_y).sum())
+        answers = ", ".join(map(str, said.tolist()))
         return (
-            f"{what} {labels} The model says {', '.join(map(str, said.tolist()))}. Before adaptation the model {self._undecided()}; after one gradient "
-            f"step on the support set {right} of its ten answers are right."
+            f"{what} {labels} Before adaptation the model {self._undecided()}; after one gradient "
+            f"step on the support set it says {answers}, and {right} of its ten answers are right."
         )
 
     def _undecided(self):

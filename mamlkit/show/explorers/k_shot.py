@@ -11,6 +11,7 @@ from mamlkit.show import plots
 from mamlkit.show.explorers.canvas import Canvas
 from mamlkit.show.explorers.explorer import LABEL, Explorer, slider, wide
 from mamlkit.show.explorers.starts import alike, require_plain_descent
+from mamlkit.show.explorers.words import counted, span, told
 from mamlkit.tasks.sinusoids import Sinusoids, Waves, sine
 
 GRID = 200  # points on which fits are drawn and errors measured
@@ -148,7 +149,8 @@ class KShotExplorer(Explorer):
                 continue
             support, x = (self.support_x, self.support_y), self.x
             if names == ("oracle",):  # told all there is to know, it makes nothing of points
-                support, x = (support[0][:0], support[1][:0]), _with(x, (amplitude, phase))
+                known = torch.tensor([amplitude, phase]).expand(len(x), 2)
+                support, x = (support[0][:0], support[1][:0]), torch.cat([x, known], 1)
             found = descent.fits(support, x, lr=self.lr.value, steps=MOST_STEPS)
             self.fits |= dict(zip(names, found, strict=True))
         self.fits = {n: self.fits[n] for n, tick in self.ticks.items() if tick.value}
@@ -162,28 +164,26 @@ class KShotExplorer(Explorer):
         """What the picture shows, in words and numbers."""
         steps, count = self.steps.value, len(self.support_x)
         now = {name: errors[steps] for name, errors in self.errors.items()}
-        # With one or two points a fit can blow up; twenty digits would say no more.
-        parts = [f"{n} {e:.2f}" if e < 1000 else f"{n} over 1000" for n, e in now.items()]
-        told_all = " (told the wave, it takes no steps)"
-        parts = [part + told_all * part.startswith("oracle") for part in parts]
-        points = f"{count} point{'s' * (count != 1)}"
+        note = {"oracle": " (told the wave, it takes no steps)"}
+        parts = [f"{n} {told(e)}{note.get(n, '')}" for n, e in now.items()]
+        points = counted(count, "point")
         if self.added:
             points += f", {len(self.added)} of them added by hand"
-        told = (
-            f"Mean squared error after {steps} gradient step{'s' * (steps != 1)} of size "
+        results = (
+            f"Mean squared error after {counted(steps, 'gradient step')} of size "
             f"{self.lr.value:.3g}: {', '.join(parts)}."
             if parts
             else "No learner is ticked."
         )
         return (
             f"A wave of amplitude {self.amplitude.value:.1f} and phase {self.phase.value:.2f}, "
-            f"seen at {points}. {told}{self._beyond()}"
+            f"seen at {points}. {results}{self._beyond()}"
         )
 
     def _beyond(self):
         """What the reader should know of settings that training never met."""
         found = [
-            f"{name} {control.value:.2f} (training: {_span(low, high)})"
+            f"{name} {control.value:.2f} (training: {span(low, high)})"
             for name, control, (low, high) in (
                 ("amplitude", self.amplitude, TRAINED.amplitude),
                 ("phase", self.phase, TRAINED.phase),
@@ -250,15 +250,6 @@ class KShotExplorer(Explorer):
                 self._errors[name].set_ydata(errors.clamp(1e-6, 1e6))
         self._support.set_offsets(torch.cat([self.support_x, self.support_y], 1).numpy())
         self._now.set_xdata([now] * 2)
-
-
-def _span(low, high):
-    return f"{low:.1f} to {high:.2f}" if high > low else "none"
-
-
-def _with(x, told):
-    """x with columns of the same numbers beside it."""
-    return torch.cat([x, *(torch.full_like(x, value) for value in told)], 1)
 
 
 def _clicked(button, act):

@@ -6,6 +6,7 @@ from mamlkit import require
 from mamlkit.show import plots
 from mamlkit.show.explorers.canvas import Canvas
 from mamlkit.show.explorers.explorer import Explorer, slider
+from mamlkit.show.explorers.words import counted
 
 END = 4  # of the starts that are shown
 
@@ -57,7 +58,7 @@ class ObjectiveExplorer(Explorer):
     def summary(self):
         """What the picture shows, in words and numbers."""
         loss = float(self.objective.min())
-        steps = f"{self.m.value} inner step{'s' * (self.m.value != 1)}"
+        steps = counted(self.m.value, "inner step")
         return f"With {steps} the best start is θ = {self.best:.2f}; its mean loss is {loss:.2f}."
 
     def build_figure(self):

@@ -56,6 +56,18 @@ class Pad(anywidget.AnyWidget):
             self.strokes = []
             self.image = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
+    def on_change(self, function):
+        """Call `function()` when strokes or picture change: once, also where both do together."""
+        seen = []
+
+        def heard(_):
+            now = [self.strokes, self.image]
+            if now != seen:
+                seen[:] = now
+                function()
+
+        self.observe(heard, names=("strokes", "image"))
+
     def wipe(self):
         """Empty the pad."""
         with self.hold_sync():

@@ -7,6 +7,7 @@ from mamlkit import require
 from mamlkit.show import landscape, plots
 from mamlkit.show.explorers.canvas import Canvas
 from mamlkit.show.explorers.explorer import Explorer, slider
+from mamlkit.show.explorers.words import counted, told
 
 MOST_STEPS = 10
 LEVELS = 0.1, 0.2, 0.4, 0.7, 1, 2, 4, 8, 16
@@ -84,11 +85,11 @@ class TerrainExplorer(Explorer):
         """What the picture shows, in words and numbers."""
         m = self.m.value
         parts = [
-            f"{name}'s θ has {_said(self.here[name])}, the lowest place on its map "
-            f"{_said(self.lowest[name])}"
+            f"{name}'s θ has {told(self.here[name])}, the lowest place on its map "
+            f"{told(self.lowest[name])}"
             for name in self.planes
         ]
-        steps = f"{m} gradient step{'s' * (m != 1)}" if m else "no gradient step"
+        steps = counted(m, "gradient step") if m else "no gradient step"
         return f"Mean error over the tasks after {steps} from each place: {'; '.join(parts)}."
 
     def build_figure(self):
@@ -128,12 +129,3 @@ class TerrainExplorer(Explorer):
             artist.set_visible(m == self.m.value)
         for name, star in self._stars.items():
             star.set_data(*([value] for value in self._place[name]))
-
-
-def _said(error):
-    """An error in words; steps from a bad place can pass all bounds.
-
-    >>> _said(0.314), _said(float("nan"))
-    ('0.31', 'over 1000')
-    """
-    return f"{error:.2f}" if error < 1000 else "over 1000"
