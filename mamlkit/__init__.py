@@ -17,7 +17,8 @@ from mamlkit.tasks.glyphs import glyphs
 from mamlkit.tasks.sinusoids import Sinusoids, Waves, sine
 from mamlkit.tasks.splits import shuffled_split, without_validation
 from mamlkit.tasks.warped import Warped
-from mamlkit.training.fit import Run, fit
+from mamlkit.training.fit import fit
+from mamlkit.training.run import Run
 from mamlkit.training.step import MetaStep, meta_gradient
 
 __version__ = "0.1.0"

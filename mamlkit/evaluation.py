@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mamlkit import devices, require
+from mamlkit import devices, processes, require
 from mamlkit.learners.batching import over_tasks
 from mamlkit.tasks.fewshot import accuracy
 
@@ -77,8 +77,9 @@ def evaluate(
         statistics, which then see the other queries. With False, each query is predicted beside
         the support set alone (Nichol et al. 2018, section 6.1), at the cost of a forward pass each.
 
-    Dropout is off. Raises ValueError for parameters that are not the learner's, and for tasks
-    with values that are not finite or on another device than params.
+    Dropout is off. Under `torchrun` all processes must call it; each adapts to its share of the
+    tasks, and all get the whole result. Raises ValueError for parameters that are not the
+    learner's, and for tasks with values that are not finite or on another device than params.
 
     >>> from mamlkit import MAML, SineNetwork, Sinusoids
     >>> maml = MAML(SineNetwork(), torch.nn.functional.mse_loss, lr=0.01)
@@ -112,8 +113,13 @@ def evaluate(
             )
             for name, tensor in batch._asdict().items():
                 require.finite("evaluate", name, tensor, hint="clean the data first")
+            drawn = len(batch.support_x)
+            if processes.together():
+                batch = type(batch)(*map(processes.mine, batch))
             parts = batch.split(_at_once(batch) if at.type == "cpu" else CHUNK)
-            chunks += [over_tasks(curve, learner.module, part).cpu() for part in parts]
+            found = [over_tasks(curve, learner.module, part).cpu() for part in parts]
+            mine = torch.cat(found) if found else torch.zeros(0, steps + 1)
+            chunks.append(processes.gathered(mine, drawn))
     return Evaluation(torch.cat(chunks))
 
 

@@ -21,9 +21,19 @@ def write_whole(path, content):
         os.umask(umask)
         Path(scratch).chmod(0o666 & ~umask)  # mkstemp's own mode would shut other users out
         Path(scratch).replace(path)
+        _flush_folder(path.parent)  # or a power cut could undo the renaming
     except BaseException:
         Path(scratch).unlink(missing_ok=True)
         raise
+
+
+def _flush_folder(folder):
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def digest(tensors) -> str:

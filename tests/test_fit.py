@@ -174,13 +174,12 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(maml, sines, tmp_path
     whole = fit(maml, sines, iterations=8, checkpoint=tmp_path, **settings)
     newest = tmp_path / "iteration-000000008.safetensors"
     newest.write_bytes(newest.read_bytes()[:200])
-    assert checkpoints.newest(tmp_path).facts["iteration"] == 4
-    assert equal(
-        fit(maml, sines, iterations=8, checkpoint=tmp_path, **settings).params, whole.params
-    )
+    with pytest.warns(UserWarning, match="000008.safetensors is damaged.*going on from iteration"):
+        again = fit(maml, sines, iterations=8, checkpoint=tmp_path, **settings)
+    assert equal(again.params, whole.params)
     for path in tmp_path.glob("*.safetensors"):
         path.write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="damaged and there is no older one; delete the folder"):
+    with pytest.raises(ValueError, match=r"is damaged.*there is no older one; delete the folder"):
         fit(maml, sines, iterations=8, checkpoint=tmp_path, **settings)
 
 

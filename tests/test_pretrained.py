@@ -7,7 +7,8 @@ import torch
 from click.testing import CliRunner
 
 from mamlkit import pretrained
-from mamlkit.cli import FEW, main
+from mamlkit.cli import main
+from mamlkit.pretrained.cards import FEW
 from mamlkit.recipes import RECIPES
 
 

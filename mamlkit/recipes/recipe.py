@@ -8,7 +8,8 @@ import torch
 from mamlkit import devices, require
 from mamlkit.evaluation import Evaluation, evaluate
 from mamlkit.learners.learner import Learner
-from mamlkit.training.fit import Run, fit
+from mamlkit.training.fit import fit
+from mamlkit.training.run import Run
 
 TEST_SEED = 1_000_000  # of the tasks that test: another than any used in training
 

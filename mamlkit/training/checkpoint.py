@@ -1,6 +1,8 @@
 """Where a run stands, on disk: one folder a run, safetensors and JSON, whole or not at all."""
 
+import hashlib
 import json
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +13,7 @@ from torch import Tensor
 
 from mamlkit import files
 
-KEPT = 2  # files of a run that stay: the newest, and the one before in case it is damaged
+BEST = "best.safetensors"
 
 
 class Checkpoint(NamedTuple):
@@ -25,14 +27,42 @@ class Checkpoint(NamedTuple):
     facts: dict
 
 
-def write(folder, checkpoint):
-    """Write a checkpoint into the run's folder and drop all but the last two."""
-    flat = dict(_flatten(checkpoint.tensors))
-    content = save(flat, metadata={"facts": as_json(checkpoint.facts)})
-    path = Path(folder) / f"iteration-{checkpoint.facts['iteration']:09d}.safetensors"
-    files.write_whole(path, content)
-    for old in _newest_first(folder)[KEPT:]:
+def write(folder, checkpoint, *, keep, best=False):
+    """Write a checkpoint into the run's folder and drop all but the last `keep`.
+
+    best: write it as the best one, which stays, and beside which nothing is dropped.
+    """
+    flat, facts = dict(_flatten(checkpoint.tensors)), as_json(checkpoint.facts)
+    content = save(flat, metadata={"facts": facts, "sha256": _seal(flat, facts)})
+    name = BEST if best else f"iteration-{checkpoint.facts['iteration']:09d}.safetensors"
+    try:
+        files.write_whole(Path(folder) / name, content)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"fit: the checkpoint could not be written ({error.strerror}); earlier ones are as "
+            "they were. Make room, or allow writing, and start again to go on from there",
+            str(folder),
+        ) from error
+    for old in [] if best else newest_first(folder)[keep:]:
         old.unlink(missing_ok=True)
+
+
+def read(path):
+    """A checkpoint, or ValueError if the file is not exactly what was written."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            flat = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            given = file.metadata() or {}
+    except (safetensors.SafetensorError, ValueError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    if given.get("sha256") != _seal(flat, given.get("facts", "")):
+        raise ValueError(f"{path} is damaged: its SHA-256 is not that of its content")
+    return Checkpoint(_nest(flat), json.loads(given["facts"]))
+
+
+def _seal(flat, facts):
+    return hashlib.sha256((files.digest(flat) + facts).encode()).hexdigest()
 
 
 def as_json(facts):
@@ -41,19 +71,20 @@ def as_json(facts):
 
 
 def newest(folder):
-    """The newest readable checkpoint of the folder, or None where there is none."""
-    damaged = None
-    for path in _newest_first(folder):
+    """The newest checkpoint that is whole, or None where there is none; tells of damaged ones."""
+    damaged = []
+    for path in newest_first(folder):
         try:
-            with safetensors.safe_open(path, framework="pt") as file:
-                flat = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-                return Checkpoint(_nest(flat), json.loads(file.metadata()["facts"]))
-        except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-            damaged = damaged or f"{path} ({error})"
+            found = read(path)
+        except ValueError as error:
+            damaged.append(str(error))
+            continue
+        for text in damaged:
+            warnings.warn(f"checkpoint: {text}; going on from {path.name}", stacklevel=2)
+        return found
     if damaged:
         raise ValueError(
-            f"checkpoint: {damaged} is damaged and there is no older one; delete the folder to "
-            "start again"
+            f"checkpoint: {damaged[0]}, and there is no older one; delete the folder to start again"
         )
     return None
 
@@ -64,10 +95,13 @@ def claim(folder, recipe):
     The recipe lies beside the checkpoints as `recipe.json`.
     """
     path = Path(folder) / "recipe.json"
-    if not path.is_file() or not _newest_first(folder):  # nothing is lost by starting anew
+    if not path.is_file() or not newest_first(folder):  # nothing is lost by starting anew
         files.write_whole(path, json.dumps(recipe, indent=2).encode())
         return
-    found = json.loads(path.read_text())
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"fit: {path} is damaged ({error}); use another folder") from None
     for name in sorted({*found, *recipe}):
         theirs, ours = found.get(name), recipe.get(name)
         if theirs != ours:
@@ -106,7 +140,8 @@ def _whole_keys(facts):
     return facts
 
 
-def _newest_first(folder):
+def newest_first(folder):
+    """The paths of a run's checkpoints."""
     return sorted(Path(folder).glob("iteration-*.safetensors"), reverse=True)
 
 

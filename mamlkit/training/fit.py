@@ -1,45 +1,17 @@
-"""Meta-training: the outer loop of algorithm 1 from start to end, with progress and resumption."""
+"""Meta-training: the outer loop of algorithm 1, with all that it is given looked at first."""
 
-import time
-from dataclasses import dataclass, field
 from functools import partial
 
 import torch
-from torch import Tensor
-from tqdm import tqdm
 
-from mamlkit import devices, files, require
-from mamlkit.training import checkpoint as checkpoints
+from mamlkit import devices, files, processes, require
 from mamlkit.training import resume
+from mamlkit.training.loop import Loop
 from mamlkit.training.pays import pays
+from mamlkit.training.run import Run
 from mamlkit.training.step import MetaStep
 
 ADAM = partial(torch.optim.Adam, lr=1e-3, fused=True)  # the paper's, in both experiments
-
-
-@dataclass
-class Run:
-    """What `fit` returns.
-
-    params: the meta-trained parameters, a dict of tensors without gradients.
-    history: `{"loss": [iterations]}`, the mean query loss after adaptation, on the CPU; with
-        `validate` also `{"validation": [times, 3]}`, rows of iterations done, seconds of training
-        until then, and what `validate` returned.
-    seconds: of training, compilation and all earlier parts of a resumed run included.
-    warmup: seconds of the first iteration in this process, compilation included.
-    compiled: whether the meta-step was to be compiled.
-    """
-
-    params: dict[str, Tensor]
-    history: dict[str, Tensor] = field(repr=False)
-    seconds: float = 0.0
-    warmup: float = 0.0
-    compiled: bool = False
-
-    @property
-    def iterations(self):
-        """How many times the parameters were updated."""
-        return len(self.history["loss"])
 
 
 def fit(
@@ -53,6 +25,7 @@ def fit(
     optimizer=ADAM,
     schedule=None,
     clip=None,
+    skip=0,
     params=None,
     seed=0,
     device="auto",
@@ -60,8 +33,10 @@ def fit(
     chunk=None,
     checkpoint=None,
     checkpoint_every=1_000,
+    keep=2,
     validate=None,
     validate_every=500,
+    log=None,
     progress=True,
 ) -> Run:
     """Meta-train a learner on a distribution of tasks (Finn et al. 2017, algorithm 1).
@@ -75,6 +50,8 @@ def fit(
     schedule: None, "cosine" (to 0 over all iterations), or a function from the optimiser to a
         `torch.optim.lr_scheduler`.
     clip: the largest norm of the meta-gradient, None for no bound.
+    skip: how many batches with a loss or gradient that is not finite may be left out, without an
+        update; the next one after that ends the run.
     params: where to start, a dict of tensors; the module's own parameters by default.
     seed: of the tasks drawn (and of dropout). device: "auto" is CUDA, then MPS, then the CPU.
     compile: True, False, or "auto", which compiles where that is expected to save time, weighing
@@ -82,14 +59,22 @@ def fit(
         eagerly and says so.
     chunk: tasks at a time where memory is short, None for all of a batch at once.
     checkpoint: a folder to save to every `checkpoint_every` iterations and to resume from. A run
-        resumed there ends as if it had never stopped.
+        resumed there ends as if it had never stopped. Another recipe's run there is refused.
+    keep: how many checkpoints stay, the newest; with `validate`, also the best by it, the highest.
     validate: a function from the parameters to a number, such as the accuracy on tasks held out,
         called every `validate_every` iterations and at the end. Its time does not count. A resumed
         run keeps what was found before, whatever function found it.
+    log: a function `(name, value, iteration)` that is told every "loss" and "validation", such as
+        `add_scalar` of `torch.utils.tensorboard.SummaryWriter`; in batches, when the run is saved.
     progress: show a bar with loss, rate and time left.
 
+    Ctrl-C and SIGTERM end the run after the iteration under way, saved if there is a folder; the
+    *stop* button of a notebook leaves a `Run` of what was trained until then. Under `torchrun` the
+    tasks of each batch are dealt out to all processes (see `mamlkit.processes`).
+
     Returns a `Run`. Raises ValueError or TypeError for settings out of bounds, before any work;
-    FloatingPointError when the loss stops being finite.
+    FloatingPointError when the loss or a parameter stops being finite; OSError where a checkpoint
+    cannot be written.
 
     >>> from mamlkit import MAML, SineNetwork, Sinusoids
     >>> maml = MAML(SineNetwork(), torch.nn.functional.mse_loss, lr=0.01)
@@ -105,7 +90,12 @@ def fit(
             f"fit: validate must be a function of the parameters, got {validate!r}; for example "
             "lambda params: evaluate(learner, params, tasks, shots=1, queries=5).mean[-1]"
         )
-    tasks_per_batch = require.whole("fit", "tasks_per_batch", tasks_per_batch, least=1)
+    keep = require.whole("fit", "keep", keep, least=1)
+    skip = require.whole("fit", "skip", skip, least=0)
+    tasks_per_batch = require.whole(
+        "fit", "tasks_per_batch", tasks_per_batch, least=processes.count(),
+        hint="every process takes at least one",
+    )  # fmt: skip
     shots = require.whole("fit", "shots", shots, least=1)
     queries = require.whole("fit", "queries", queries, least=1)
     seed = require.whole("fit", "seed", seed, least=0)
@@ -127,7 +117,8 @@ def fit(
     if schedule == "cosine":
         schedule = partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=iterations)
     draw, build = _draw_and_build(distribution, tasks_per_batch, shots, queries, generator)
-    step = MetaStep(learner, start, optimizer, schedule, clip=clip, chunk=chunk, build=build)
+    settings = {"clip": clip, "chunk": chunk, "build": build, "skip": skip > 0}
+    step = MetaStep(learner, start, optimizer, schedule, **settings)
     if isinstance(step.schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
         raise ValueError(
             "fit: ReduceLROnPlateau needs a metric at every step, which fit has not; use 'cosine' "
@@ -139,8 +130,7 @@ def fit(
         drawn = _try(draw, build, learner)
         generator.manual_seed(seed)
         torch.manual_seed(seed)
-        losses = torch.zeros(iterations, device=device)
-        done, seconds, validation = 0, 0.0, []
+        folder = None
         if checkpoint:
             recipe = {
                 **resume.recipe(learner, distribution, step, optimizer, schedule),
@@ -149,63 +139,22 @@ def fit(
                 "shots": shots,
                 "queries": queries,
                 "clip": clip,
+                "skip": skip,
                 "seed": seed,
-                "device": device.type,
             }
-            checkpoints.claim(checkpoint, recipe)
-            done, seconds, before = resume.restore(checkpoint, step, generator, losses, validation)
-            compile = before if compile == "auto" and done else compile
+            folder = resume.Folder(checkpoint, recipe, step, generator, keep=keep)
+        loop = Loop(
+            step, draw, iterations=iterations, folder=folder, save_every=checkpoint_every,
+            validate=validate, validate_every=validate_every, skip=skip, log=log, progress=progress,
+        )  # fmt: skip
+        before = folder.restore(loop) if folder else None
+        compile = before if compile == "auto" and before is not None else compile
         if compile == "auto":
             found = learner.at(0.0)
             trial = lambda: step.gradient(found[0], step.params, found[1], drawn)
-            compile = pays(trial, iterations)
+            compile = bool(processes.agreed(float(pays(trial, iterations))))
         step.compile = compile
-        begun, warmup = time.perf_counter() - seconds, 0.0
-        bar = tqdm(
-            total=iterations,
-            initial=done,
-            desc="meta-training",
-            disable=not progress,
-            mininterval=1.0,
-            ncols=88,
-        )
-        with bar:
-            while done < iterations:
-                losses[done] = step(draw(), progress=done / iterations)
-                warmup = warmup or time.perf_counter() - begun - seconds
-                done += 1
-                if bar.update() or done == iterations:
-                    bar.set_postfix(loss=f"{_finite(losses, done):.3f}", refresh=False)
-                if validate and (done % validate_every == 0 or done == iterations):
-                    _finite(losses, done, step.params)  # and waits for a GPU
-                    seconds = time.perf_counter() - begun
-                    validation.append([done, seconds, _validate(validate, step.params)])
-                    begun = time.perf_counter() - seconds
-                if done % checkpoint_every and done != iterations:
-                    continue
-                _finite(losses, done, step.params)
-                if checkpoint:
-                    seconds = time.perf_counter() - begun
-                    resume.save(checkpoint, step, generator, losses[:done], validation, seconds)
-    seconds = time.perf_counter() - begun
-    history = {"loss": losses.cpu()}
-    if validate or validation:
-        history["validation"] = torch.tensor(validation, dtype=torch.float64).view(-1, 3)
-    return Run(step.params, history, seconds, warmup, step.compile)
-
-
-def _validate(validate, params):
-    """The number, whatever it does with the global random state or with these copies."""
-    device = next(iter(params.values())).device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        found = validate({name: value.clone() for name, value in params.items()})
-    try:
-        return float(found)
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(
-            f"fit: validate must return one number, got {type(found).__name__} {found!r:.60}; for "
-            "example evaluate(...).mean[-1]"
-        ) from None
+        return loop.go()
 
 
 def _draw_and_build(distribution, tasks, shots, queries, generator):
@@ -228,21 +177,3 @@ def _try(draw, build, learner):
 
 def _device(learner):
     return next(learner.module.parameters()).device
-
-
-def _finite(losses, done, params=None):
-    """The last loss, after checking that all so far, and the parameters, are finite."""
-    for name, value in (params or {}).items():
-        if bool(torch.isfinite(losses[:done]).all()) and not bool(torch.isfinite(value).all()):
-            raise FloatingPointError(
-                f"fit: the update of iteration {done} or one shortly before left {name!r} not "
-                "finite, though the loss was; look for a root or a logarithm at 0 in the model"
-            )
-    bad = (~torch.isfinite(losses[:done])).nonzero()
-    if len(bad):
-        raise FloatingPointError(
-            f"fit: the loss was {losses[bad[0]].item()} at iteration {bad[0].item() + 1}; try a "
-            "smaller step size in the learner or in the optimiser, or look for extreme values in "
-            "the tasks"
-        )
-    return losses[done - 1].item()

@@ -4,7 +4,7 @@ import torch
 from torch.func import grad_and_value
 from torch.nn.utils import get_total_norm
 
-from mamlkit import require
+from mamlkit import processes, require
 from mamlkit.learners.batching import over_tasks
 from mamlkit.learners.recompute import recomputed_gradient
 from mamlkit.training.update import traceable
@@ -60,6 +60,7 @@ class MetaStep:
     compile: compile gradient and update as one program (SGD, Adam, AdamW), or the gradient alone
         (any other optimiser); where that fails, run eagerly and say so.
     clip: the largest norm of the meta-gradient, all parameters together; None for no bound.
+    skip: leave the parameters alone where loss or gradient is not finite, and return NaN.
     chunk: tasks at a time, None for all at once.
     build: a function that makes the task batch of what the step is called with; it is compiled
         too. By default the step is called with the batch itself.
@@ -76,6 +77,7 @@ class MetaStep:
         clip=None,
         chunk=None,
         build=None,
+        skip=False,
     ):
         self.learner = learner
         self.leaves = {k: v.detach().clone().requires_grad_() for k, v in params.items()}
@@ -86,7 +88,7 @@ class MetaStep:
             require.number("MetaStep", "clip", clip, above=0, hint="None is no bound")
         if chunk is not None:
             require.whole("MetaStep", "chunk", chunk, least=1, hint="None is all tasks at once")
-        self.clip, self.chunk = clip, chunk
+        self.clip, self.chunk, self.skip = clip, chunk, skip
         self.build = build or (lambda batch: batch)
         self._programs = {}
         device = next(iter(self.leaves.values())).device
@@ -117,25 +119,40 @@ class MetaStep:
 
     def gradient(self, learner, params, extras, drawn):
         """The meta-gradient on what was drawn, clipped, and the loss."""
+        gradients, loss = self._share(learner, params, extras, drawn)
+        return self._clipped(gradients), loss
+
+    def _share(self, learner, params, extras, drawn):
+        """The same before clipping, on this process's tasks, weighted by how many they are."""
         batch = self.build(drawn)
+        tasks = len(batch.support_x)
+        if processes.together():
+            batch = type(batch)(*map(processes.mine, batch))
         gradients, loss = meta_gradient(learner, params, batch, chunk=self.chunk, extras=extras)
-        if self.clip:
-            norm = get_total_norm(list(gradients.values()))
-            scale = (self.clip / (norm + 1e-6)).clamp(max=1.0)
-            gradients = {name: scale * gradient for name, gradient in gradients.items()}
+        if processes.together():
+            weight = len(batch.support_x) / tasks
+            gradients = {name: weight * gradient for name, gradient in gradients.items()}
+            loss = weight * loss
         return gradients, loss.detach()
+
+    def _clipped(self, gradients):
+        if not self.clip:
+            return gradients
+        norm = get_total_norm(list(gradients.values()))
+        scale = (self.clip / (norm + 1e-6)).clamp(max=1.0)
+        return {name: scale * gradient for name, gradient in gradients.items()}
 
     def _program(self, learner):
         """The function from (extras, drawn) to the loss that updates θ."""
         params = self.params
-        eager = lambda *args: self.gradient(learner, params, *args)
+        eager = lambda *args: self._share(learner, params, *args)
         if not self.compile:
             return lambda *args: self._update(*eager(*args))
         from mamlkit.training.compiling import Compiled  # the compiler takes a while to import
 
         found = traceable(self.optimizer)
-        if found is None or self.chunk:
-            held = lambda params, *args: self.gradient(learner, params, *args)
+        if found is None or self.chunk or self.skip or processes.together():
+            held = lambda params, *args: self._share(learner, params, *args)
             gradient = Compiled(held, params, eager)
             return lambda *args: self._update(*gradient(*args))
         state, update = found
@@ -160,6 +177,11 @@ class MetaStep:
         return run
 
     def _update(self, gradients, loss):
+        """Add up over processes, clip, and let the optimiser step."""
+        *values, loss = processes.added([*gradients.values(), loss])
+        gradients = self._clipped(dict(zip(gradients, values, strict=True)))
+        if self.skip and not all(bool(v.isfinite().all()) for v in (*gradients.values(), loss)):
+            return loss * torch.nan
         for name, leaf in self.leaves.items():
             leaf.grad = gradients[name]
         self.optimizer.step()
