@@ -124,7 +124,7 @@ def evaluate(
 
 
 def _at_once(batch):
-    numbers = batch.support_x.numel() + batch.query_x.numel()
+    numbers = max(1, batch.support_x.numel() + batch.query_x.numel())  # a share may be no task
     return max(1, NUMBERS * len(batch.query_x) // numbers)
 
 
