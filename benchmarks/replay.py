@@ -16,8 +16,7 @@ from skimage.morphology import skeletonize
 
 from mamlkit import pretrained
 from mamlkit.show.explorers.strokes import character
-from mamlkit.tasks import characters
-from mamlkit.tasks.characters import SCAN, SPLITS, shrink
+from mamlkit.tasks.archive import SCAN, SPLITS, find, shrink
 
 PEOPLE, WAYS, QUERIES = 20, 5, 5
 
@@ -42,7 +41,7 @@ def replayed(episodes, seed=0):
     """`(own, pad)`: the share of right answers in each episode, `[episodes]` tensors."""
     learner, params = pretrained.load("omniglot-5way-1shot", device="cpu")
     rng = np.random.default_rng(seed)
-    found = characters._find(SPLITS["evaluation"], None, False)
+    found = find(SPLITS["evaluation"], None, False)
     with zipfile.ZipFile(found) as archive:
         pictures = sorted(name for name in archive.namelist() if name.endswith(".png"))
         folders = sorted({name.rsplit("/", 1)[0] for name in pictures})

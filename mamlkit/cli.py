@@ -120,7 +120,8 @@ def evaluate(recipe, folder, best, tasks, shots, steps, seed, device):
 @main.command()
 def data():
     """Find Omniglot, fetch it where it is missing, and check every pixel."""
-    from mamlkit.tasks.characters import SPLITS, characters
+    from mamlkit.tasks.archive import SPLITS
+    from mamlkit.tasks.characters import characters
 
     for split in SPLITS:
         with _explained():

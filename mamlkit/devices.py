@@ -13,20 +13,25 @@ def resolve(device="auto"):
     >>> resolve("cpu")
     device(type='cpu')
     """
-    if isinstance(device, torch.device):
-        return device
-    if device == "auto":
+    if isinstance(device, str) and device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
         if torch.backends.mps.is_available():
             return torch.device("mps")
         return torch.device("cpu")
+    known = "use 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'"
+    if not isinstance(device, (str, torch.device)):
+        raise TypeError(f"device must be a name, got {require.shown(device)}; {known}")
     try:
-        return torch.device(device)
-    except (RuntimeError, TypeError):
+        found = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"device {device!r} is unknown; {known}") from None
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         raise ValueError(
-            f"device {device!r} is unknown; use 'auto', 'cpu', 'cuda', 'cuda:1' or 'mps'"
-        ) from None
+            f"device {str(found)!r} is not here: torch finds {torch.cuda.device_count()} GPUs; use "
+            "'cpu', or 'auto'"
+        )
+    return found
 
 
 def generator(seed, device="auto"):
@@ -36,9 +41,7 @@ def generator(seed, device="auto"):
     ...     2, generator=generator(0, "cpu")).tolist()
     True
     """
-    seed = require.whole("generator", "seed", seed, least=0, hint="any whole number up to 2**63")
-    if seed > LARGEST_SEED:
-        raise ValueError(f"generator: seed must be at most 2**63 - 1, got {seed}")
+    seed = require.whole("generator", "seed", seed, least=0, most=LARGEST_SEED)
     return torch.Generator(device=resolve(device)).manual_seed(seed)
 
 

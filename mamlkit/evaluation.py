@@ -89,6 +89,10 @@ def evaluate(
     """
     tasks = require.whole("evaluate", "tasks", tasks, least=2, hint="an interval needs several")
     steps = require.whole("evaluate", "steps", steps, least=0)
+    require.having("evaluate", "learner", learner, "a Learner, such as MAML(...)", "check")
+    require.having("evaluate", "distribution", distribution, "a task distribution", "sample")
+    if metric is not None:
+        require.function("evaluate", "metric", metric, "one of (prediction, target), or None")
     learner.check("evaluate", params)
     at = next(iter(params.values())).device
     source = getattr(distribution, "device", at)

@@ -225,7 +225,7 @@ BAD = {
     ),
     "a schedule that is none": (
         lambda: train(schedule="linear"),
-        "schedule must be None, 'cosine' or a function of the optimiser, got 'linear'",
+        "schedule must be one of None, 'cosine', a function of the optimiser; got 'linear'",
     ),
     "a schedule that needs a metric": (
         lambda: train(schedule=torch.optim.lr_scheduler.ReduceLROnPlateau),

@@ -1,6 +1,7 @@
 """Omniglot's archives: right pixels, right names, and one clear error for everything wrong."""
 
 import hashlib
+import io
 import os
 import shutil
 import zipfile
@@ -10,10 +11,11 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mamlkit import characters
-from mamlkit.tasks import characters as module
-from mamlkit.tasks.characters import SPLITS, data_folder, digest, shrink
+from mamlkit.tasks import archive as module
+from mamlkit.tasks.archive import SPLITS, data_folder, digest, shrink
 
 
 @pytest.fixture
@@ -163,3 +165,29 @@ def test_a_full_disk(archive, tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"could not write the 10 MB cache .*free some space"):
         characters("evaluation", folder=archive.parents[1], cache=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bomb_is_not_unpacked(tmp_path):
+    """A drawing that would unpack to 200 megabytes, and one that says it is a million pixels wide."""
+    buffer = io.BytesIO()
+    Image.new("1", (105, 105)).save(buffer, "png")
+    wide = bytearray(buffer.getvalue())
+    wide[16:20] = (10**6).to_bytes(4, "big")
+    for content, message in ((bytes(200_000_000), "more than 100000 bytes"), (bytes(wide), "")):
+        path = tmp_path / "bomb.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+            for drawing in range(20):
+                made.writestr(f"a/b/c/0001_{drawing + 1:02d}.png", content if not drawing else b"")
+        with pytest.raises(ValueError, match=f"is damaged.*{message}"):
+            module.decode(path, SPLITS["evaluation"]._replace(characters=1))
+        path.unlink()
+
+
+def test_entries_that_climb_out_are_never_written(tmp_path):
+    path = tmp_path / "climbs.zip"
+    with zipfile.ZipFile(path, "w") as made:
+        for name in ("../../../evil.png", "/etc/evil.png", "a/../../evil.png"):
+            made.writestr(name, b"evil")
+    with pytest.raises(ValueError, match="is damaged"):
+        module.decode(path, SPLITS["evaluation"])
+    assert [found.name for found in tmp_path.rglob("*")] == ["climbs.zip"]

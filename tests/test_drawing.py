@@ -165,6 +165,9 @@ def test_drawings_on_a_pad_fare_as_well_as_omniglots_own(omniglot):
     """3,000 drawings thinned, drawn again as strokes, and answered: within two points."""
     from benchmarks.replay import replayed
 
-    own, pad = replayed(episodes=100)
+    try:
+        own, pad = replayed(episodes=100)
+    except FileNotFoundError as error:  # the decoded cache may be there without the scans
+        pytest.skip(str(error))
     assert own.mean() > 0.95
     assert (own - pad).mean() < 0.02

@@ -253,11 +253,11 @@ def test_the_best_start_in_closed_form(m):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"curvatures": (1.0,)}, "1 curvatures; give two"),
+        ({"curvatures": (1.0,)}, "curvatures must be two numbers, one a task, got tuple"),
         ({"curvatures": (1.0, 0.0)}, "a must be"),
         ({"optima": (-9.0, 2.0)}, "b must be"),
     ],
 )
 def test_tasks_that_cannot_be_shown(settings, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         ObjectiveExplorer(**settings)

@@ -4,6 +4,8 @@ import torch
 from torch.func import grad
 from torch.utils._pytree import tree_map
 
+from mamlkit import require
+
 
 def adapt(params, loss, support, *, lr, steps, first_order=False):
     """Take `steps` of gradient descent on one task's support set: θ' = θ - α ∇L(θ).
@@ -26,11 +28,17 @@ def adapt(params, loss, support, *, lr, steps, first_order=False):
     >>> adapt({"a": torch.zeros(())}, loss, support, lr=0.5, steps=1)
     {'a': tensor(1.5000)}
     """
-    if isinstance(lr, (int, float)) and not lr >= 0:
-        raise ValueError(f"adapt: lr must be at least 0, got {lr}; use a small number: 0.01")
+    if isinstance(lr, dict):
+        require.tensors("adapt", "lr", lr, "one step size for each of the params")
+    elif not isinstance(lr, torch.Tensor):
+        require.number("adapt", "lr", lr, least=0, hint="use a small number: 0.01")
+    steps = require.whole("adapt", "steps", steps, least=0)
+    require.descendable("adapt", "params", params, "a dict of tensors, such as learner.init()")
+    require.tensors("adapt", "support", support, "the pair (x, y) of one task")
+    require.function("adapt", "loss", loss, "one of (params, x, y), such as learner.task_loss")
+    if len(support) != 2:
+        raise ValueError(f"adapt: support must be the pair (x, y), got {len(support)} tensors")
     rates = lr if isinstance(lr, dict) else tree_map(lambda _: lr, params)
-    if not steps >= 0:
-        raise ValueError(f"adapt: steps must be at least 0, got {steps}")
     for _ in range(steps):
         gradient = grad(loss)(params, *support)
         if first_order:

@@ -2,8 +2,11 @@
 
 from contextlib import contextmanager
 
+from torch import nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
+
+from mamlkit import require
 
 
 class Learner:
@@ -19,8 +22,14 @@ class Learner:
     """
 
     def __init__(self, module, loss):
+        kind = type(self).__name__
+        if not isinstance(module, nn.Module):
+            raise TypeError(
+                f"{kind}: module must be an nn.Module, got {require.shown(module)}; for example "
+                "SineNetwork()"
+            )
         self.module = module
-        self.loss = loss
+        self.loss = require.function(kind, "loss", loss, "for example torch's mse_loss")
         _refuse_running_statistics(self)
         if not self.init():
             raise ValueError(
@@ -52,14 +61,17 @@ class Learner:
 
     def check(self, caller, params):
         """Raise unless these are parameters of this learner: the same names and shapes."""
+        hint = "start from learner.init() or from a run of the same module"
+        if not isinstance(params, dict):
+            raise TypeError(f"{caller}: params must be a dict, got {require.shown(params)}; {hint}")
+        require.descendable(caller, "params", params, hint)
         own = {name: tuple(value.shape) for name, value in self.init().items()}
         found = {name: tuple(value.shape) for name, value in params.items()}
         if own != found:
             wrong = sorted(name for name in own | found if own.get(name) != found.get(name))
             raise ValueError(
                 f"{caller}: these parameters are not the learner's: {wrong[0]!r} should be "
-                f"{own.get(wrong[0], 'absent')}, is {found.get(wrong[0], 'absent')}; start from "
-                "learner.init() or from a run of the same module"
+                f"{own.get(wrong[0], 'absent')}, is {found.get(wrong[0], 'absent')}; {hint}"
             )
 
     def predict(self, adapted, x):

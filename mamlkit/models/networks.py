@@ -34,6 +34,10 @@ class SineNetwork(nn.Module):
 
     def __init__(self, inputs=1, hidden=(40, 40)):
         inputs = require.whole("SineNetwork", "inputs", inputs, least=1)
+        if not isinstance(hidden, (tuple, list)):
+            raise TypeError(
+                f"SineNetwork: hidden must be a tuple of widths, got {require.shown(hidden)}"
+            )
         widths = [inputs, *(require.whole("SineNetwork", "hidden", h, least=1) for h in hidden)]
         layers = []
         for before, after in pairwise(widths):

@@ -14,7 +14,8 @@ from torch.nn.functional import cross_entropy
 from mamlkit.learners.zeroed import ZeroedMAML
 from mamlkit.models.networks import OmniglotNetwork
 from mamlkit.recipes.recipe import Recipe
-from mamlkit.tasks.characters import SPLITS, characters
+from mamlkit.tasks.archive import SPLITS
+from mamlkit.tasks.characters import characters
 from mamlkit.tasks.fewshot import FewShot
 from mamlkit.tasks.warped import Warped
 

@@ -44,7 +44,7 @@ class Recipe:
 
         distribution: of tasks to train on, in place of the recipe's.
         """
-        seed = require.whole("Recipe", "seed", seed, least=0)
+        seed = require.whole("Recipe", "seed", seed, least=0, most=devices.LARGEST_SEED)
         tasks = self.tasks() if distribution is None else distribution
         return fit(self.start(seed), tasks, seed=seed, **{**self.training, **changes})
 

@@ -47,7 +47,9 @@ class FewShot:
                 f"FewShot: images are {images.dtype}; use bytes (torch.uint8, 0 to 255) or floats"
             )
         require.finite("FewShot", "images", images, hint="clean them before making tasks of them")
-        self.ways = require.whole("FewShot", "ways", ways, least=1)
+        self.ways = ways = require.whole("FewShot", "ways", ways, least=1)
+        for name, value in (("rotations", rotations), ("mirrors", mirrors)):
+            require.choice("FewShot", name, value, (True, False))
         self.classes, self.examples = images.shape[:2]
         if ways > self.classes:
             raise ValueError(
@@ -86,6 +88,7 @@ class FewShot:
         one, torch's global one.
         """
         shots = require.whole("FewShot", "shots", shots, least=1)
+        queries = require.whole("FewShot", "queries", queries, least=1)
         form, chosen, example = self.draw(tasks, shots + queries, shots, generator=generator)
         images = self._forms[form[..., None], chosen[..., None], example]
         if images.dtype == torch.uint8:
@@ -109,6 +112,7 @@ class FewShot:
         their label.
         """
         tasks = require.whole("FewShot", "tasks", tasks, least=1)
+        examples = require.whole("FewShot", "examples", examples, least=1)
         queries = require.whole("FewShot", "queries", examples - shots, least=1)
         if examples > self.examples:
             raise ValueError(

@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mamlkit import devices, require
-from mamlkit.tasks.characters import DRAWINGS, SIZE, Characters
+from mamlkit.tasks.archive import DRAWINGS, SIZE
+from mamlkit.tasks.characters import Characters
 
 STROKES = 4  # at most, in one character
 POINTS = 48  # along one stroke

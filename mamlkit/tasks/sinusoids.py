@@ -19,6 +19,19 @@ def sine(
     >>> float(sine(torch.tensor([[math.pi]]), amplitude=2.0, phase=math.pi / 2))
     2.0
     """
+    require.tensors("sine", "x", x, "for example torch.linspace(-5, 5, 100)[:, None]")
+    if not isinstance(amplitude, torch.Tensor):
+        amplitude = require.number("sine", "amplitude", amplitude)
+    if not isinstance(phase, torch.Tensor):
+        phase = require.number("sine", "phase", phase)
+    shapes = [value.shape for value in (x, amplitude, phase) if isinstance(value, torch.Tensor)]
+    try:
+        torch.broadcast_shapes(*shapes)
+    except RuntimeError:
+        raise ValueError(
+            f"sine: x, amplitude and phase of shapes {', '.join(str(tuple(s)) for s in shapes)} do "
+            "not fit together; give each wave a number, or tensors [waves, 1, 1]"
+        ) from None
     return amplitude * torch.sin(x - phase)
 
 

@@ -34,6 +34,8 @@ class Warped:
     """
 
     def __init__(self, episodes, *, classes=0.2, drawings=0.1, shift=2.0, bend=0.0):
+        what = "episodes of images, such as FewShot(...)"
+        require.having("Warped", "episodes", episodes, what, "sample", "to", "device")
         self.episodes = episodes
         bounds = {"least": 0, "most": 0.5, "hint": "0.1 to 0.3 is usual"}
         self.classes = require.number("Warped", "classes", classes, **bounds)

@@ -82,6 +82,12 @@ def fit(
     >>> run.iterations
     3
     """
+    what = "a Learner, such as MAML(...)", "a task distribution, such as Sinusoids()"
+    require.having("fit", "learner", learner, what[0], "outer_loss", "module")
+    require.having("fit", "distribution", distribution, what[1], "sample", "to")
+    require.function("fit", "optimizer", optimizer, "of a list of tensors: partial(Adam, lr=1e-3)")
+    if log is not None:
+        require.function("fit", "log", log, "one of (name, value, iteration), or None")
     iterations = require.whole("fit", "iterations", iterations, least=1)
     checkpoint_every = require.whole("fit", "checkpoint_every", checkpoint_every, least=1)
     validate_every = require.whole("fit", "validate_every", validate_every, least=1)
@@ -98,11 +104,9 @@ def fit(
     )  # fmt: skip
     shots = require.whole("fit", "shots", shots, least=1)
     queries = require.whole("fit", "queries", queries, least=1)
-    seed = require.whole("fit", "seed", seed, least=0)
-    if not (schedule is None or schedule == "cosine" or callable(schedule)):
-        raise ValueError(
-            f"fit: schedule must be None, 'cosine' or a function of the optimiser, got {schedule!r}"
-        )
+    seed = require.whole("fit", "seed", seed, least=0, most=devices.LARGEST_SEED)
+    if not callable(schedule):
+        require.choice("fit", "schedule", schedule, (None, "cosine"), "a function of the optimiser")
     require.choice("fit", "compile", compile, (True, False, "auto"))
     device = devices.resolve(device)
     generator = devices.generator(seed, device)

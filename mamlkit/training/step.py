@@ -25,6 +25,12 @@ def meta_gradient(learner, params, batch, *, chunk=None, extras=None):
     >>> gradients.keys() == maml.init().keys(), loss.shape
     (True, torch.Size([]))
     """
+    name = "meta_gradient"
+    require.having(name, "learner", learner, "a Learner, such as MAML(...)", "outer_loss", "module")
+    require.having(name, "batch", batch, "a TaskBatch", "support_x", "split")
+    learner.check(name, params)
+    if chunk is not None:
+        chunk = require.whole(name, "chunk", chunk, least=1, hint="None is all tasks at once")
     tasks = len(batch.support_x)
     if chunk is None or chunk >= tasks:
         return _gradient(learner, params, extras or {}, batch)

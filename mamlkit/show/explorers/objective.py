@@ -1,5 +1,7 @@
 """The meta-objective of two small tasks under a slider for the inner steps (notebook 01)."""
 
+from functools import partial
+
 import torch
 
 from mamlkit import require
@@ -20,7 +22,7 @@ class ObjectiveExplorer(Explorer):
     State: the slider `m`. Compute: `objective`, the mean loss after m steps as a function of the
     start `theta`, and `best`, its minimum. Draw: `picture`, a PNG and a sentence.
 
-    Raises ValueError where a number is out of these bounds, or there are not two of each.
+    Raises ValueError for a number out of these bounds, TypeError where there are not two of each.
 
     >>> explorer = ObjectiveExplorer()
     >>> round(explorer.best, 2)
@@ -31,11 +33,10 @@ class ObjectiveExplorer(Explorer):
     """
 
     def __init__(self, curvatures=(3.0, 1.0), optima=(-2.0, 2.0), *, lr=0.1):
-        for text, values in (("curvatures", curvatures), ("optima", optima)):
-            if len(values) != 2:
-                raise ValueError(f"ObjectiveExplorer: {len(values)} {text}; give two, one a task")
-        curvatures = [require.number("ObjectiveExplorer", "a", a, above=0) for a in curvatures]
-        optima = [require.number("ObjectiveExplorer", "b", b, least=-END, most=END) for b in optima]
+        two, number = (partial(f, "ObjectiveExplorer") for f in (require.pair, require.number))
+        what = "numbers, one a task"
+        curvatures = [number("a", a, above=0) for a in two("curvatures", curvatures, what)]
+        optima = [number("b", b, least=-END, most=END) for b in two("optima", optima, what)]
         self.curvatures = torch.tensor(curvatures)[:, None]
         self.optima = torch.tensor(optima)[:, None]
         self.lr = require.number("ObjectiveExplorer", "lr", lr, above=0)

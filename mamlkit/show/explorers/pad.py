@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from mamlkit.show.explorers.strokes import PEN, character
-from mamlkit.tasks.characters import SCAN
+from mamlkit.tasks.archive import SCAN
 
 HERE = Path(__file__).parent
 

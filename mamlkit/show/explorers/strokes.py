@@ -6,7 +6,8 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from mamlkit.tasks.characters import SCAN, shrink
+from mamlkit import require
+from mamlkit.tasks.archive import SCAN, shrink
 
 # Of 800 scans of the background split: the larger side of the ink, pen width and middle, in pixels.
 SIDE, PEN, MIDDLE = 67, 5, 51
@@ -25,7 +26,13 @@ def character(strokes) -> Float[Tensor, "1 28 28"]:
     >>> character([[(0.2, 0.2), (0.8, 0.8)]]).shape
     torch.Size([1, 28, 28])
     """
-    strokes = [np.asarray(stroke, dtype=float).reshape(-1, 2) for stroke in strokes if len(stroke)]
+    try:
+        found = [np.asarray(stroke, dtype=float) for stroke in strokes]
+        strokes = [points.reshape(-1, 2) for points in found if points.size]
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            f"character: strokes must be lists of points (x, y), got {require.shown(strokes)}"
+        ) from None
     if not strokes:
         raise ValueError("character: there is no stroke; draw at least a dot")
     points = np.concatenate(strokes)
