@@ -80,17 +80,17 @@ def having(caller, name, value, what, *attributes):
     return value
 
 
-def tensors(caller, name, value, hint):
-    """Return `value`, or raise: a dict (or any nest) of at least one tensor, and nothing else."""
+def tensors(caller, name, value, hint, *, least=1):
+    """Return `value`, or raise: a dict (or any nest) of `least` tensors or more, nothing else."""
     leaves = tree_leaves(value)
-    if not leaves or not all(isinstance(leaf, torch.Tensor) for leaf in leaves):
+    if len(leaves) < least or not all(isinstance(leaf, torch.Tensor) for leaf in leaves):
         raise TypeError(f"{caller}: {name} must be tensors, got {shown(value)}; {hint}")
     return value
 
 
-def descendable(caller, name, value, hint):
+def descendable(caller, name, value, hint, *, least=1):
     """Return `value`, or raise: tensors of real numbers, which can have gradients."""
-    for leaf in tree_leaves(tensors(caller, name, value, hint)):
+    for leaf in tree_leaves(tensors(caller, name, value, hint, least=least)):
         if not leaf.is_floating_point():
             raise TypeError(f"{caller}: {name} must be floats, got {leaf.dtype}; {hint}")
     return value

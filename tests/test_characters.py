@@ -168,7 +168,7 @@ def test_a_full_disk(archive, tmp_path, monkeypatch):
 
 
 def test_a_bomb_is_not_unpacked(tmp_path):
-    """A drawing that would unpack to 200 megabytes, and one that says it is a million pixels wide."""
+    """A drawing that unpacks to 200 megabytes, and one that says it is a million pixels wide."""
     buffer = io.BytesIO()
     Image.new("1", (105, 105)).save(buffer, "png")
     wide = bytearray(buffer.getvalue())

@@ -33,7 +33,8 @@ def adapt(params, loss, support, *, lr, steps, first_order=False):
     elif not isinstance(lr, torch.Tensor):
         require.number("adapt", "lr", lr, least=0, hint="use a small number: 0.01")
     steps = require.whole("adapt", "steps", steps, least=0)
-    require.descendable("adapt", "params", params, "a dict of tensors, such as learner.init()")
+    what = "a dict of tensors, such as learner.init()"
+    require.descendable("adapt", "params", params, what, least=0)  # of some, nothing moves
     require.tensors("adapt", "support", support, "the pair (x, y) of one task")
     require.function("adapt", "loss", loss, "one of (params, x, y), such as learner.task_loss")
     if len(support) != 2:
