@@ -8,6 +8,16 @@ SETTINGS = "5way-1shot", "5way-5shot", "20way-1shot", "20way-5shot"
 METHODS = {
     "": "**MAML**, head from zero; its one step moves the head alone"
 }  # the end of a recipe's name; what the table calls it
+FAMILY = {
+    "-zeroed": "MAML, head from zero (as above)",
+    "-learned-head": "MAML, head learned, as in the paper",
+    "-first-order": "first-order MAML, 3 inner steps",
+    "-anil": "ANIL",
+    "-meta-sgd": "Meta-SGD",
+    "-maml-plus-plus": "MAML++, 2 inner steps",
+    "-reptile": "Reptile, 5 inner steps, 50 in the test",
+    "-prototypical": "prototypical network, no inner step",
+}
 PUBLISHED = {  # 5-way 1-shot, 5-way 5-shot, 20-way 1-shot, 20-way 5-shot; queries; source
     "MAML": ("98.7 ± 0.4", "99.9 ± 0.1", "95.8 ± 0.3", "98.9 ± 0.2", "together",
              "Finn et al. 2017"),
@@ -33,9 +43,13 @@ def summary(rows, link):
     """One table for each split, then the papers' figures; `link` leads to ACCURACY.md."""
     parts = []
     for split, title in SPLITS.items():
-        lines = list(_lines([row for row in rows if row["split"] == split]))
+        here = [row for row in rows if row["split"] == split]
+        lines = list(_lines(here, METHODS))
         if lines:
             parts += [f"**{title}**", "\n".join([HEAD, *lines])]
+        family = list(_lines(here, FAMILY))
+        if family:
+            parts += [f"**relatives, {_budget(here)}; {title}**", "\n".join([HEAD, *family])]
     papers = [
         "| " + " | ".join([f"{method.strip()}, {source}", *cells, queries]) + " |"
         for method, (*cells, queries, source) in PUBLISHED.items()
@@ -78,9 +92,20 @@ def insert(text, rows, link="benchmarks/ACCURACY.md"):
     return re.sub(f"{BEGIN}.*?{END}", lambda _: section, text, flags=re.DOTALL)
 
 
-def _lines(rows):
+def _budget(rows):
+    """What the family had in common, in words."""
+    runs = [row for row in rows if any(row["recipe"].endswith(end) for end in FAMILY)]
+    times = [row["seconds"] / 60 for row in runs]
+    (iterations,) = {row["iterations"] for row in runs}
+    return (
+        f"each with the small network of notebook 07 and {iterations:,} iterations on 5 ways, "
+        f"{min(times):.0f} to {max(times):.0f} minutes"
+    )
+
+
+def _lines(rows, methods):
     """A line for each method, two where the other queries matter."""
-    for suffix, title in METHODS.items():
+    for suffix, title in methods.items():
         runs = {
             setting: [row for row in rows if row["recipe"] == f"omniglot-{setting}{suffix}"]
             for setting in SETTINGS
