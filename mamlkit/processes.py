@@ -23,7 +23,11 @@ def begin(device="auto"):
     local = int(os.environ["LOCAL_RANK"])
     wanted = str(device)
     gpus = wanted in ("auto", "cuda") and torch.cuda.device_count() > local
-    distributed.init_process_group("nccl" if gpus else "gloo")
+    store, number, total = next(distributed.rendezvous("env://"))
+    # After a restart the addresses of the processes that died may still be in torchrun's store.
+    store = distributed.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+    where = {"store": store, "rank": number, "world_size": total}
+    distributed.init_process_group("nccl" if gpus else "gloo", **where)
     if gpus:
         torch.cuda.set_device(local)
         return f"cuda:{local}"

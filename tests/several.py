@@ -11,32 +11,35 @@ from safetensors.torch import save_file
 
 from mamlkit import MAML, SineNetwork, Sinusoids, evaluate, fit, processes
 
-processes.begin("cpu")
-out, tasks, compiled = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "compile"
-torch.manual_seed(0)
-maml = MAML(SineNetwork(hidden=(8,)), torch.nn.functional.mse_loss, lr=0.01)
-sines = Sinusoids(device="cpu")
-settings = {"shots": 5, "queries": 5, "device": "cpu"}
-seen = []
-count = maml.outer_loss
+
+def main(out, tasks, compiled):
+    processes.begin("cpu")
+    torch.manual_seed(0)
+    maml = MAML(SineNetwork(hidden=(8,)), torch.nn.functional.mse_loss, lr=0.01)
+    sines = Sinusoids(device="cpu")
+    settings = {"shots": 5, "queries": 5, "device": "cpu"}
+    seen = []
+    count = maml.outer_loss
+
+    def outer_loss(params, task):
+        """Counts tasks: `vmap` calls it once for all of them, which are in the unwrapped tensor."""
+        seen.append(torch._C._functorch.get_unwrapped(task.support_x).shape[0])
+        return count(params, task)
+
+    if not compiled:
+        maml.outer_loss = outer_loss
+    # One step of size 1: start minus end is the meta-gradient.
+    run = fit(
+        maml, sines, iterations=1, tasks_per_batch=tasks, compile=compiled, clip=1.0, seed=3,
+        optimizer=lambda leaves: torch.optim.SGD(leaves, lr=1.0), progress=False, **settings,
+    )  # fmt: skip
+    gradient = {name: value - run.params[name] for name, value in maml.init().items()}
+    found = evaluate(maml, run.params, sines, shots=5, queries=5, tasks=51, steps=2)
+    share = torch.tensor(seen[-1:] or [0])
+    results = {**gradient, "loss": run.history["loss"], "values": found.values.contiguous()}
+    save_file({**results, "share": share}, out.with_suffix(f".{processes.rank()}"))
+    processes.end()
 
 
-def outer_loss(params, task):
-    """Counts tasks: under `vmap` it is called once for all, whose number the batch level knows."""
-    seen.append(torch._C._functorch.get_unwrapped(task.support_x).shape[0])
-    return count(params, task)
-
-
-if not compiled:
-    maml.outer_loss = outer_loss
-# One step of size 1: start minus end is the meta-gradient.
-run = fit(
-    maml, sines, iterations=1, tasks_per_batch=tasks, compile=compiled, clip=1.0, seed=3,
-    optimizer=lambda leaves: torch.optim.SGD(leaves, lr=1.0), progress=False, **settings,
-)  # fmt: skip
-gradient = {name: value - run.params[name] for name, value in maml.init().items()}
-found = evaluate(maml, run.params, sines, shots=5, queries=5, tasks=51, steps=2)
-share = torch.tensor(seen[-1:] or [0])
-results = {**gradient, "loss": run.history["loss"], "values": found.values.contiguous()}
-save_file({**results, "share": share}, out.with_suffix(f".{processes.rank()}"))
-processes.end()
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "compile")

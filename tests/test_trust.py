@@ -1,6 +1,7 @@
 """Runs that are stopped, moved, damaged or diverge: nothing is lost, nothing is silently wrong."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -225,3 +226,37 @@ def test_another_loss_than_mse_resumes(sines, tmp_path):
 def test_paths_may_be_text_or_path(maml, sines, tmp_path):
     fit(maml, sines, iterations=1, checkpoint=str(tmp_path / "a" / "b"), **SETTINGS)
     assert checkpoints.newest(Path(tmp_path, "a", "b")).facts["iteration"] == 1
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 200 kB of its own."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(place)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no small file system can be mounted here; it takes root")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.mark.parametrize("trouble", ["full", "read-only"])
+def test_a_disk_that_fills_up_or_turns_read_only(maml, sines, small_disk, trouble):
+    """An error that says so, and the earlier checkpoint whole; with room again the run goes on."""
+    run = partial(fit, maml, sines, checkpoint=small_disk, **SETTINGS)
+    run(iterations=2)
+    before = {path.name: path.read_bytes() for path in small_disk.iterdir()}
+    if trouble == "full":
+        with pytest.raises(OSError, match="No space left"):
+            (small_disk / "big").write_bytes(bytes(300_000))
+        reason = "No space left on device"
+    else:
+        subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+        reason = "Read-only file system"
+    with pytest.raises(OSError, match=rf"could not be written \({reason}\); earlier ones"):
+        run(iterations=4)
+    found = {path.name: path.read_bytes() for path in small_disk.iterdir() if path.name != "big"}
+    assert found == before
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    (small_disk / "big").unlink(missing_ok=True)
+    assert equal(run(iterations=4).params, fit(maml, sines, iterations=4, **SETTINGS).params)
