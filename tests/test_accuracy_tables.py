@@ -56,7 +56,9 @@ def test_before_adaptation_is_chance_in_every_row(rows):
             if len(row[mode]["mean"]) == 1:
                 continue  # a prototypical network takes no step, and this is its answer
             mean, interval = row[mode]["mean"][0], row[mode]["interval"][0]
-            assert abs(mean - 100 / ways) <= interval + 0.005, row["recipe"]
+            # Of twenty rows, one lies outside its 95 % interval by chance alone; three standard
+            # errors, 1.53 times as much, are left by one row in 370.
+            assert abs(mean - 100 / ways) <= 1.53 * interval + 0.005, row["recipe"]
 
 
 @pytest.mark.parametrize("split, classes", [("main", (964, 659)), ("shuffled", (1200, 423))])

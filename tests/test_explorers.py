@@ -253,7 +253,7 @@ def test_the_best_start_in_closed_form(m):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"curvatures": (1.0,)}, "curvatures must be two numbers, one a task, got tuple"),
+        ({"curvatures": (1.0,)}, r"curvatures must be two numbers, one a task, got \(1\.0,\)"),
         ({"curvatures": (1.0, 0.0)}, "a must be"),
         ({"optima": (-9.0, 2.0)}, "b must be"),
     ],
