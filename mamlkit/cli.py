@@ -1,6 +1,7 @@
 """`mamlkit`: the long runs, outside a notebook. See `mamlkit --help`."""
 
 import json
+import os
 import signal
 import sys
 from contextlib import contextmanager, nullcontext
@@ -113,8 +114,8 @@ def evaluate(recipe, folder, best, tasks, shots, steps, seed, device):
     with _connected(device) as device, _explained():
         params = _parameters(recipe, folder, best)
         test = RECIPES[recipe].test(params, seed=seed, device=device, **changes)
-    if processes.first():
-        _tell(recipe, test)
+        if processes.first():
+            _tell(recipe, test)
 
 
 @main.command()
@@ -210,11 +211,23 @@ def _tell(recipe, test):
 
 @contextmanager
 def _connected(device):
-    """Several processes, where torchrun began them; yields this one's device."""
+    """Several processes, where torchrun began them; yields this one's device.
+
+    A process of several ends here once its work is done: a thread of gloo that lets go of its last
+    tensor while the interpreter shuts down aborts the process, and torchrun would call the finished
+    job failed (seen once in some thirty runs; pytorch/pytorch#179291).
+    """
+    several = False
     try:
-        yield processes.begin(device)
+        device = processes.begin(device)
+        several = processes.together()
+        yield device
     finally:
         processes.end()
+    if several:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 @contextmanager

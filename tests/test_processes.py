@@ -56,6 +56,11 @@ def test_the_meta_gradient_is_that_of_one_process(mode, tmp_path):
             assert max(shares) - min(shares) <= 1
 
 
+def test_one_process_of_several_tells_the_answer():
+    output = finished(2, "-m", "mamlkit", "evaluate", "sinusoid-maml", "--tasks", 20)
+    assert output.count("after  0 steps") == 1
+
+
 SHORT = ("-m", "mamlkit", "train", "sinusoid-maml", "--quiet", "--compile", "no", "--device", "cpu")
 
 
