@@ -16,7 +16,8 @@ def adapt(params, loss, support, *, lr, steps, first_order=False):
 
     params: θ, a dict (or any pytree) of tensors.
     loss: a function `(params, x, y) -> scalar`.
-    support: `(x, y)` of one task; its tensors have no leading task dimension.
+    support: `(x, y)` of one task; its tensors have no leading task dimension. `()` for a loss that
+        needs no data, a function of the params alone.
     lr: the step size α, at least 0; or one for each tensor of θ, a dict like `params`.
     steps: how many, at least 0.
 
@@ -35,10 +36,12 @@ def adapt(params, loss, support, *, lr, steps, first_order=False):
     steps = require.whole("adapt", "steps", steps, least=0)
     what = "a dict of tensors, such as learner.init()"
     require.descendable("adapt", "params", params, what, least=0)  # of some, nothing moves
-    require.tensors("adapt", "support", support, "the pair (x, y) of one task")
     require.function("adapt", "loss", loss, "one of (params, x, y), such as learner.task_loss")
-    if len(support) != 2:
-        raise ValueError(f"adapt: support must be the pair (x, y), got {len(support)} tensors")
+    if not (isinstance(support, tuple) and not support):
+        require.tensors("adapt", "support", support, "the pair (x, y) of one task")
+        if len(support) != 2:
+            given = f"{len(support)} tensors"
+            raise ValueError(f"adapt: support must be the pair (x, y), got {given}")
     rates = lr if isinstance(lr, dict) else tree_map(lambda _: lr, params)
     for _ in range(steps):
         gradient = grad(loss)(params, *support)

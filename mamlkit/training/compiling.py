@@ -1,5 +1,6 @@
 """Compiling a meta-step as one program. Importing this file takes a while: the compiler comes."""
 
+import logging
 import warnings
 
 import torch
@@ -84,6 +85,8 @@ def _inductor(graph, inputs, options=None):
     fake = FakeTensorMode(shape_env=ShapeEnv())
     with tracing(TracingContext(fake)):
         shapes = [fake.from_tensor(tensor, static_shapes=True) for tensor in inputs]
+        # With nvcc at hand but no GPU, torch says so on every import of its compiler: no news here.
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
         return torch._inductor.compile(graph, shapes, options=options)
 
 
