@@ -1,10 +1,6 @@
 """`mamlkit`: the long runs, outside a notebook. See `mamlkit --help`."""
 
 import json
-import os
-import signal
-import sys
-from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -13,13 +9,13 @@ import torch
 
 import mamlkit
 from mamlkit import files, pretrained, processes
+from mamlkit.cli.around import connected, explained, log
 from mamlkit.pretrained.cards import card
 from mamlkit.recipes import RECIPES
 from mamlkit.recipes.recipe import TEST_SEED
 from mamlkit.training import checkpoint as checkpoints
 from mamlkit.training.fit import ADAM
 
-DIVERGED = 3  # the exit code
 COMMAND = "command.json"  # in a run's folder: what was asked for
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 COMPILE = {"auto": "auto", "yes": True, "no": False}
@@ -111,7 +107,7 @@ def evaluate(recipe, folder, best, tasks, shots, steps, seed, device):
     """Test the network of RECIPE that ships, or one from a run's folder, on new tasks."""
     given = {"tasks": tasks, "shots": shots, "steps": steps}
     changes = {name: value for name, value in given.items() if value is not None}
-    with _connected(device) as device, _explained():
+    with connected(device) as device, explained():
         params = _parameters(recipe, folder, best)
         test = RECIPES[recipe].test(params, seed=seed, device=device, **changes)
         if processes.first():
@@ -125,7 +121,7 @@ def data():
     from mamlkit.tasks.characters import characters
 
     for split in SPLITS:
-        with _explained():
+        with explained():
             found = characters(split)
         alphabets = len(set(found.alphabets))
         click.echo(f"{split}: {len(found.images)} characters of {alphabets} alphabets, as expected")
@@ -147,15 +143,15 @@ def bench(options):
 def _train(asked):
     recipe = RECIPES[asked["recipe"]]
     out, file = Path(asked["out"]), recipe.trained_as or asked["recipe"]
-    with _connected(asked["device"] or "auto") as device, _explained(asked["checkpoint"]):
+    with connected(asked["device"] or "auto") as device, explained(asked["checkpoint"]):
         changes = _changes(recipe, asked)
         if processes.first():
             out.mkdir(parents=True, exist_ok=True)
             if asked["checkpoint"]:
                 content = (json.dumps(asked, indent=1) + "\n").encode()
                 files.write_whole(Path(asked["checkpoint"]) / COMMAND, content)
-        with _log(asked["tensorboard"]) as log:
-            quiet = {"progress": asked["progress"], "log": log, "checkpoint": asked["checkpoint"]}
+        with log(asked["tensorboard"]) as tell:
+            quiet = {"progress": asked["progress"], "log": tell, "checkpoint": asked["checkpoint"]}
             run = recipe.train(seed=asked["seed"], device=device, **quiet, **changes)
         test = recipe.test(run.params, device="cpu")  # the same tasks on every machine
         if processes.first():
@@ -207,64 +203,3 @@ def _parameters(recipe, folder, best):
 def _tell(recipe, test):
     for step in range(len(test.mean)):
         click.echo(f"after {step:2d} steps: {test.at(step, RECIPES[recipe].percent)}")
-
-
-@contextmanager
-def _connected(device):
-    """Several processes, where torchrun began them; yields this one's device.
-
-    A process of several ends here once its work is done: a thread of gloo that lets go of its last
-    tensor while the interpreter shuts down aborts the process, and torchrun would call the finished
-    job failed (seen once in some thirty runs; pytorch/pytorch#179291).
-    """
-    several = False
-    try:
-        device = processes.begin(device)
-        several = processes.together()
-        yield device
-    finally:
-        processes.end()
-    if several:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
-
-
-@contextmanager
-def _explained(checkpoint=None):
-    """Errors as a sentence and an exit code."""
-    again = f"go on with: mamlkit resume {checkpoint}" if checkpoint else "nothing was saved"
-    try:
-        yield
-    except KeyboardInterrupt:
-        click.echo(f"stopped; {again}", err=True)
-        sys.exit(128 + signal.SIGINT)
-    except FloatingPointError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(DIVERGED)
-    except (ValueError, TypeError, OSError) as error:
-        raise click.ClickException(str(error)) from error
-    except RuntimeError as error:
-        if not processes.together():
-            raise
-        reason = str(error).splitlines()[0]
-        raise click.ClickException(f"another process was lost ({reason}); {again}") from error
-
-
-def _log(folder):
-    """A context manager that yields what `fit` tells its losses to."""
-    if folder is None or not processes.first():
-        return nullcontext()
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ValueError(f"--tensorboard needs a package: pip install tensorboard ({error})") from (
-            error
-        )
-    return _written(SummaryWriter(folder))
-
-
-@contextmanager
-def _written(writer):
-    with writer:
-        yield writer.add_scalar
