@@ -65,7 +65,7 @@ def work(folder):
     (folder / f"{processes.rank()}.json").write_text(json.dumps(facts))
     if processes.first():
         save_file(first, folder / "params.safetensors")
-    processes.end()
+    processes.leave()
 
 
 def measured(count):

@@ -38,7 +38,7 @@ def main(out, tasks, compiled):
     share = torch.tensor(seen[-1:] or [0])
     results = {**gradient, "loss": run.history["loss"], "values": found.values.contiguous()}
     save_file({**results, "share": share}, out.with_suffix(f".{processes.rank()}"))
-    processes.end()
+    processes.leave()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """What surrounds a command: other processes, errors as sentences, a log of the losses."""
 
-import os
 import signal
 import sys
 from contextlib import contextmanager, nullcontext
@@ -16,21 +15,13 @@ DIVERGED = 3  # the exit code
 def connected(device):
     """Several processes, where torchrun began them; yields this one's device.
 
-    A process of several ends here once its work is done: a thread of gloo that lets go of its last
-    tensor while the interpreter shuts down aborts the process, and torchrun would call the finished
-    job failed (seen once in some thirty runs; pytorch/pytorch#179291).
+    A process of several ends here once its work is done.
     """
-    several = False
     try:
-        device = processes.begin(device)
-        several = processes.together()
-        yield device
+        yield processes.begin(device)
+        processes.leave()
     finally:
         processes.end()
-    if several:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
 
 
 @contextmanager
