@@ -10,7 +10,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from mamlkit.training.products import SmallProducts
+from mamlkit.training.products import Products
 
 
 class Compiled:
@@ -75,7 +75,7 @@ class Compiled:
 
 
 def _on_cpu(graph, inputs):
-    options = {"cpp_wrapper": True, "post_grad_custom_pre_pass": SmallProducts()}
+    options = {"cpp_wrapper": True, "post_grad_custom_pre_pass": Products()}
     return _inductor(graph, inputs, options)
 
 

@@ -1,15 +1,13 @@
 """Small matrix products, in the order that a CPU does fast."""
 
-from pathlib import Path
-
 import torch
-from torch._inductor.custom_graph_pass import CustomGraphPass
-from torch.fx import Node
+
+from mamlkit.training.products.graph import call, turned
 
 aten = torch.ops.aten
 
 
-class SmallProducts(CustomGraphPass):
+class SmallProducts:
     """Rewrite the many small matrix products of a compiled meta-step.
 
     Three rules, found by reading the code generated for the sinusoid meta-step:
@@ -31,32 +29,26 @@ class SmallProducts(CustomGraphPass):
                 if new:
                     node.replace_all_uses_with(new)
                     graph.erase_node(node)
-        graph.eliminate_dead_code()
 
     def _rewritten(self, graph, node):
         a, b = node.args
         rows, inner = a.meta["val"].shape[-2:]
         columns = b.meta["val"].shape[-1]
         if inner == 1:
-            return _call(graph, aten.mul.Tensor, a, b)
+            return call(graph, aten.mul.Tensor, a, b)
         if node.target is aten.mm.default:
             return None
         a, outside_a = _peel(graph, a) if inner > columns else (a, 1)
         b, outside_b = _peel(graph, b) if inner > rows else (b, 1)
         if columns > 1 and rows > columns:
-            turned = [_call(graph, aten.permute.default, t, [0, 2, 1]) for t in (b, a)]
-            product = _call(graph, aten.bmm.default, *turned)
-            new = _call(graph, aten.permute.default, product, [0, 2, 1])
+            product = call(graph, aten.bmm.default, turned(graph, b), turned(graph, a))
+            new = turned(graph, product)
         elif (a, b) != node.args:
-            new = _call(graph, aten.bmm.default, a, b)
+            new = call(graph, aten.bmm.default, a, b)
         else:
             return None
         outside = outside_a * outside_b
-        return new if outside == 1 else _call(graph, aten.mul.Tensor, new, outside)
-
-    def uuid(self):
-        """What the compiler's cache knows these rules by: their text."""
-        return Path(__file__).read_text()
+        return new if outside == 1 else call(graph, aten.mul.Tensor, new, outside)
 
 
 def _peel(graph, node):
@@ -70,11 +62,5 @@ def _peel(graph, node):
     if node.target is aten.permute.default:
         inner, number = _peel(graph, node.args[0])
         if number != 1:
-            return _call(graph, aten.permute.default, inner, node.args[1]), number
+            return call(graph, aten.permute.default, inner, node.args[1]), number
     return node, 1
-
-
-def _call(graph, target, *args):
-    node = graph.call_function(target, args)
-    node.meta["val"] = target(*(a.meta["val"] if isinstance(a, Node) else a for a in args))
-    return node

@@ -1,0 +1,23 @@
+"""How a compiled meta-step multiplies matrices: rewriting its graph for the CPU."""
+
+from pathlib import Path
+
+from torch._inductor.custom_graph_pass import CustomGraphPass
+
+from mamlkit.training.products.large import LargeProducts, library
+from mamlkit.training.products.small import SmallProducts
+
+
+class Products(CustomGraphPass):
+    """Large products first, to the kernel that is fast at them; then what is left."""
+
+    def __call__(self, graph):
+        """Rewrite the graph in place."""
+        LargeProducts()(graph)
+        SmallProducts()(graph)
+        graph.eliminate_dead_code()
+
+    def uuid(self):
+        """What the compiler's cache knows these rules by: their text, and where they apply."""
+        texts = [path.read_text() for path in sorted(Path(__file__).parent.glob("*.*"))]
+        return "".join([*texts, str(library() is not None)])

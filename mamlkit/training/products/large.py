@@ -1,0 +1,96 @@
+"""Large matrix products, by a kernel that uses the whole of an AVX-512 processor."""
+
+import ctypes
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch._inductor.codecache import CppCodeCache
+
+from mamlkit.training.products.graph import call, turned
+
+aten = torch.ops.aten
+SOURCE = Path(__file__).with_name("large.cpp")
+LARGE = 10**7  # multiplications; below that, calling costs more than is gained
+
+
+@cache
+def library():
+    """`large.cpp`, compiled and loaded, or None where it is of no use.
+
+    torch multiplies float32 matrices with MKL, which leaves half of AVX-512 unused on processors
+    not made by Intel. oneDNN, which torch brings for convolutions, does not.
+    """
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return None
+    try:
+        found = CppCodeCache.load(SOURCE.read_text())
+    except (OSError, RuntimeError, ImportError):  # then all is multiplied by torch itself
+        return None
+    found.products.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 10
+    return found if found.worthwhile() else None
+
+
+@torch.library.custom_op("mamlkit::products", mutates_args=())
+def products(a: Tensor, b: Tensor) -> Tensor:
+    """`a @ b` for float32 on the CPU, where `library()` is: two matrices, or two batches."""
+    a, b = _strided(a), _strided(b)
+    c = torch.empty((*a.shape[:-1], b.shape[-1]))
+    batch = len(a) if a.ndim == 3 else 1
+    strides = [t.stride() if t.ndim == 3 else (0, *t.stride()) for t in (a, b)]
+    addresses = a.data_ptr(), b.data_ptr(), c.data_ptr()
+    library().products(*addresses, batch, *c.shape[-2:], a.shape[-1], *strides[0], *strides[1])
+    return c
+
+
+@products.register_fake
+def _(a, b):
+    return a.new_empty((*a.shape[:-1], b.shape[-1]))
+
+
+def _strided(t):
+    """The same matrices, with either their rows or their columns each in one piece of memory."""
+    rows, columns = t.shape[-2:]
+    down, right = t.stride()[-2:]
+    whole = (right == 1 and down >= columns) or (down == 1 and right >= rows)
+    return t if whole else t.contiguous()
+
+
+class LargeProducts:
+    """Give a graph's large matrix products to `products`."""
+
+    def __call__(self, graph):
+        """Rewrite the graph in place."""
+        for node in list(graph.nodes):
+            if node.target in (aten.mm.default, aten.bmm.default) and _large(node):
+                with graph.inserting_before(node):
+                    new = _rewritten(graph, node)
+                node.replace_all_uses_with(new)
+                graph.erase_node(node)
+
+
+def _large(node):
+    a, b = (factor.meta["val"] for factor in node.args)
+    large = a.dtype == torch.float32 and a.numel() * b.shape[-1] >= LARGE
+    return large and library() is not None
+
+
+def _rewritten(graph, node):
+    """A B, or the same as (Bᵀ Aᵀ)ᵀ: a factor that is not stored row by row has to be copied, and
+    so, as a rule, has a result that is not stored as it is read."""
+    a, b = node.args
+    product = torch.ops.mamlkit.products.default
+    read_turned = all(user.target is aten.permute.default for user in node.users)
+    result = node.meta["val"].numel()
+    by_rows = _copied(a, -1) + _copied(b, -1) + result * read_turned
+    by_columns = _copied(a, -2) + _copied(b, -2) + result * (not read_turned)
+    if by_columns < by_rows:
+        return turned(graph, call(graph, product, turned(graph, b), turned(graph, a)))
+    return call(graph, product, a, b)
+
+
+def _copied(factor, side):
+    """Numbers to copy where this dimension is the one that should lie together in memory."""
+    value = factor.meta["val"]
+    return 0 if value.stride()[side] == 1 else value.numel()
