@@ -1,7 +1,7 @@
 """The arithmetic floor: the matrix products that a meta-step of the Omniglot network consists of,
-timed alone, at their shapes, in the same rounds as the meta-steps. Each product is done in the
-fastest of the ways at hand: by torch's own `mm` or `bmm`, or by the kernel that a compiled meta-step
-gives its large products to (`mamlkit/training/products`), as it stands or turned, (Bᵀ Aᵀ)ᵀ.
+timed alone, at their shapes, in the same rounds as the meta-steps. Each is done in the fastest of
+the ways at hand: by torch's own `mm` or `bmm`, or by the kernel that a compiled meta-step gives its
+large products to (`mamlkit/training/products`), as it stands or turned, (Bᵀ Aᵀ)ᵀ.
 
 A convolution is X W: patches `[positions, 9 channels]` times weights `[9 channels, 64]`. One inner
 step, with θ shared by the tasks and θ' of each task's own, needs for every layer
@@ -110,56 +110,6 @@ class Floor:
         for _ in range(iterations):
             for multiply in self.calls:
                 multiply()
-        finish(self.device)
-
-
-def flops(self):
-    """Multiplications and additions."""
-    return 2 * self.batch * self.rows * self.inner * self.columns
-
-
-def products(tasks, shots, queries, ways=5):
-    """All matrix products of one meta-step, in the order of the table above."""
-    found = []
-    for layer, side in enumerate(SIDES):
-        patch = 9 * (1 if layer == 0 else FILTERS)
-        support, query = ways * shots * side**2, ways * queries * side**2
-        together = tasks * support
-        forward = lambda batch, rows, k=patch: Product(batch, rows, k, FILTERS)
-        weights = lambda batch, rows, k=patch: Product(batch, k, rows, FILTERS, left=True)
-        inputs = lambda batch, rows, k=patch: Product(batch, rows, FILTERS, k, right=True)
-        found += [forward(1, together), weights(tasks, support)]
-        found += [forward(tasks, query), weights(tasks, query)]
-        found += [forward(tasks, support), weights(1, together)]
-        if layer > 0:
-            found += [inputs(1, together), inputs(tasks, query), inputs(tasks, support)]
-            found += [forward(1, together), weights(1, together), inputs(1, together)]
-    return found
-
-
-class Floor:
-    """Does nothing but the products; a contender like the others."""
-
-    def __init__(self, *, tasks, shots, queries, device="cpu"):
-        self.products = products(tasks, shots, queries)
-        self.device = torch.device(device)
-        made = {product: self._operands(product) for product in self.products}
-        self.operands = [made[product] for product in self.products]
-
-    def _operands(self, product):
-        """Two factors as they lie in memory, and room for the result."""
-        one = product.batch == 1
-        shape = lambda *sides: sides if one else (product.batch, *sides)
-        draw = lambda *sides: torch.rand(shape(*sides), device=self.device)
-        rows, inner, columns = product.rows, product.inner, product.columns
-        a = draw(inner, rows).mT if product.left else draw(rows, inner)
-        b = draw(columns, inner).mT if product.right else draw(inner, columns)
-        return torch.mm if one else torch.bmm, a, b, draw(rows, columns)
-
-    def run(self, iterations):
-        for _ in range(iterations):
-            for multiply, a, b, result in self.operands:
-                multiply(a, b, out=result)
         finish(self.device)
 
 

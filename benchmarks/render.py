@@ -98,7 +98,7 @@ def _case(case, section):
         floor = contenders[FLOOR]["seconds"]["median"]
         parts[-1] += (
             f" The floor is {section['flops'] / 1e9:.1f} GFLOP of matrix products at the "
-            f"{section['flops'] / floor / 1e9:.0f} GFLOP/s that the fastest way at hand reaches on their shapes; "
+            f"{section['flops'] / floor / 1e9:.0f} GFLOP/s reached on their shapes; "
             f"mamlkit takes {times(1 / contenders[FLOOR]['ratio']['median'])} times as long."
         )
     return "\n\n".join(parts)
