@@ -109,7 +109,7 @@ def evaluate(
             ]
         )
 
-    chunks = []
+    values = None  # filled in place: results kept in small pieces would hold the memory around them
     with torch.no_grad(), learner.mode(training=False):
         for first in range(0, tasks, CHUNK):
             batch = distribution.sample(
@@ -123,8 +123,10 @@ def evaluate(
             parts = batch.split(_at_once(batch) if at.type == "cpu" else CHUNK)
             found = [over_tasks(curve, learner.module, part).cpu() for part in parts]
             mine = torch.cat(found) if found else torch.zeros(0, steps + 1)
-            chunks.append(processes.gathered(mine, drawn))
-    return Evaluation(torch.cat(chunks))
+            rows = processes.gathered(mine, drawn)
+            values = rows.new_zeros(tasks, steps + 1) if values is None else values
+            values[first : first + drawn] = rows
+    return Evaluation(values)
 
 
 def _at_once(batch):

@@ -37,9 +37,10 @@ class PatchConvolution(nn.Module):
         rows, columns = (height + 1) // 2, (width + 1) // 2
         below, right = 2 * rows + 1 - height, 2 * columns + 1 - width
         x = functional.pad(x, (0, 0, 1, right, 1, below))
-        x = x.view(images, rows + 1, 2, columns + 1, 2, channels)  # even and odd rows, columns
+        x = x.view(images, rows + 1, 2, columns + 1, 2, channels)
+        phases = [[x[:, :, i, :, j] for j in range(2)] for i in range(2)]  # even, odd rows, columns
         taps = [
-            x[:, i // 2 : i // 2 + rows, i % 2, j // 2 : j // 2 + columns, j % 2]
+            phases[i % 2][j % 2][:, i // 2 : i // 2 + rows, j // 2 : j // 2 + columns]
             for i in range(3)
             for j in range(3)
         ]

@@ -10,7 +10,11 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from mamlkit import files
 from mamlkit.training.products import Products
+
+_PROGRAMS = {}  # by fingerprint, the newest last
+REMEMBERED = 32
 
 
 class Compiled:
@@ -80,6 +84,24 @@ def _on_cpu(graph, inputs):
 
 
 def _inductor(graph, inputs, options=None):
+    """The graph as a program. What this process has compiled lately is not compiled again: beside
+    the time, each time would leave some memory behind."""
+    known = _fingerprint(graph, inputs)
+    if known not in _PROGRAMS:
+        while len(_PROGRAMS) >= REMEMBERED:
+            del _PROGRAMS[next(iter(_PROGRAMS))]  # the oldest
+        _PROGRAMS[known] = _compiled(graph, inputs, options)
+    return _PROGRAMS[known]
+
+
+def _fingerprint(graph, inputs):
+    """All that a program depends on: the operations, their constants, the shapes, the threads."""
+    constants = {**dict(graph.named_parameters()), **dict(graph.named_buffers())}
+    shapes = [(*t.shape, t.stride(), t.dtype, t.device) for t in inputs]
+    return graph.code, files.digest(constants), str(shapes), torch.get_num_threads()
+
+
+def _compiled(graph, inputs, options):
     # Of the inputs the compiler needs only the shapes, and these fixed; the context of shapes is
     # what its cache on disk asks for.
     fake = FakeTensorMode(shape_env=ShapeEnv())

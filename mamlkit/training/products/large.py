@@ -35,13 +35,18 @@ def library():
 @torch.library.custom_op("mamlkit::products", mutates_args=())
 def products(a: Tensor, b: Tensor) -> Tensor:
     """`a @ b` for float32 on the CPU, where `library()` is: two matrices, or two batches."""
-    a, b = _strided(a), _strided(b)
     c = torch.empty((*a.shape[:-1], b.shape[-1]))
+    multiply(a, b, c)
+    return c
+
+
+def multiply(a, b, out):
+    """`a @ b` into `out`, which is contiguous."""
+    a, b = _strided(a), _strided(b)
     batch = len(a) if a.ndim == 3 else 1
     strides = [t.stride() if t.ndim == 3 else (0, *t.stride()) for t in (a, b)]
-    addresses = a.data_ptr(), b.data_ptr(), c.data_ptr()
-    library().products(*addresses, batch, *c.shape[-2:], a.shape[-1], *strides[0], *strides[1])
-    return c
+    addresses = a.data_ptr(), b.data_ptr(), out.data_ptr()
+    library().products(*addresses, batch, *out.shape[-2:], a.shape[-1], *strides[0], *strides[1])
 
 
 @products.register_fake
