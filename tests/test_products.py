@@ -1,0 +1,122 @@
+"""The products of a compiled step are torch's own, whichever kernel makes them."""
+
+import pytest
+import torch
+from torch import nn
+from torch.fx import Graph
+
+from mamlkit.training import compiling
+from mamlkit.training.products import large
+from mamlkit.training.products.graph import call
+from mamlkit.training.products.large import LARGE, LargeProducts
+
+SHAPES = [(3, 245, 576, 64), (2, 64, 245, 576), (1, 7, 1500, 5), (5, 1, 1, 1), (4, 300, 9, 1100)]
+
+
+@pytest.fixture
+def kernel():
+    if large.library() is None:
+        pytest.skip("the kernel for large products is not used on this processor")
+
+
+@pytest.mark.parametrize("batch, rows, inner, columns", SHAPES)
+@pytest.mark.parametrize("turned", [(), (0,), (1,), (0, 1)])
+@pytest.mark.usefixtures("kernel")
+def test_products_are_those_of_float64(batch, rows, inner, columns, turned):
+    """Factors stored by rows or by columns, blocks that do not fit, one task or several."""
+    torch.manual_seed(0)
+    sides = [(rows, inner), (inner, columns)]
+    a, b = (
+        torch.randn(batch, *side[::-1]).mT if i in turned else torch.randn(batch, *side)
+        for i, side in enumerate(sides)
+    )
+    exact = (a.double() @ b.double()).float()
+    scale = inner**0.5
+    for x, y, wanted in ((a, b, exact), (a[0], b[0], exact[0])):
+        found = torch.ops.mamlkit.products(x, y)
+        assert found.shape == wanted.shape
+        torch.testing.assert_close(found / scale, wanted / scale, rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.usefixtures("kernel")
+def test_products_of_factors_that_lie_oddly_in_memory():
+    """Every second row, one matrix for all tasks, columns that repeat."""
+    a, b = torch.randn(4, 20, 30), torch.randn(30, 8)
+    for x, y in (
+        (a[:, ::2], b.expand(4, 30, 8)),
+        (a[..., ::3], b[:10].expand(4, 10, 8)),
+        (a[:, :1].expand(4, 6, 30), b.expand(4, 30, 8)),
+        (a, b[:, :1].expand(4, 30, 8)),
+    ):
+        torch.testing.assert_close(torch.ops.mamlkit.products(x, y), x @ y)
+
+
+def _graph(a, b):
+    """A graph of one product, and that node's name among the targets."""
+    graph = Graph()
+    inputs = [graph.placeholder(name) for name in "ab"]
+    for node, value in zip(inputs, (a, b), strict=True):
+        node.meta["val"] = value
+    graph.output(call(graph, torch.ops.aten.mm.default, *inputs))
+    return graph
+
+
+def _targets(graph):
+    return [node.target for node in graph.nodes if node.op == "call_function"]
+
+
+def test_only_large_products_of_float32_are_given_away(monkeypatch):
+    monkeypatch.setattr(large, "library", lambda: object())
+    side = round(LARGE ** (1 / 3)) + 1
+    given = torch.ops.mamlkit.products.default
+    for value, expected in (
+        (torch.zeros(side, side), True),
+        (torch.zeros(side, side, dtype=torch.float64), False),
+        (torch.zeros(side // 2, side // 2), False),
+    ):
+        graph = _graph(value, value)
+        LargeProducts()(graph)
+        assert (given in _targets(graph)) is expected
+
+
+def test_without_the_kernel_nothing_changes(monkeypatch):
+    monkeypatch.setattr(large, "library", lambda: None)
+    graph = _graph(torch.zeros(1000, 1000), torch.zeros(1000, 1000))
+    LargeProducts()(graph)
+    assert _targets(graph) == [torch.ops.aten.mm.default]
+
+
+def test_the_factor_that_is_less_work_is_copied(monkeypatch):
+    """Xᵀ dY, with a tall X stored by rows: dY is copied, and the result read turned."""
+    monkeypatch.setattr(large, "library", lambda: object())
+    graph = _graph(torch.zeros(20000, 900).mT, torch.zeros(20000, 10))
+    LargeProducts()(graph)
+    given = next(n for n in graph.nodes if n.target is torch.ops.mamlkit.products.default)
+    assert given.meta["val"].shape == (10, 900)
+    assert list(graph.nodes)[-1].args[0].meta["val"].shape == (900, 10)
+
+
+def test_a_step_met_again_is_not_compiled_again(monkeypatch):
+    """Unless a constant in it has changed."""
+    compiled = []
+    monkeypatch.setattr(compiling, "_compiled", lambda *args: compiled.append(args) or args[0])
+    monkeypatch.setattr(compiling, "_PROGRAMS", {})
+    frozen = nn.Parameter(torch.ones(3), requires_grad=False)
+
+    def once():
+        step = compiling.Compiled(lambda held, x: held[0] * x[0] * frozen, (torch.ones(3),), None)
+        return step((torch.arange(3.0),))
+
+    assert once().tolist() == once().tolist() == [0, 1, 2] and len(compiled) == 1
+    frozen.fill_(2.0)
+    assert once().tolist() == [0, 2, 4] and len(compiled) == 2
+
+
+def test_few_programs_are_remembered(monkeypatch):
+    monkeypatch.setattr(compiling, "_compiled", lambda *args: args[0])
+    monkeypatch.setattr(compiling, "_PROGRAMS", {})
+    monkeypatch.setattr(compiling, "REMEMBERED", 3)
+    for size in range(1, 8):
+        step = compiling.Compiled(lambda held, x: held[0] + x[0], (torch.ones(size),), None)
+        step((torch.ones(size),))
+        assert len(compiling._PROGRAMS) == min(size, 3)
