@@ -20,7 +20,7 @@ class Contender:
     def __init__(self, learner, params, build=None):
         params = {**learner.init(), **params}  # step sizes, where they are learned
         adam = lambda leaves: torch.optim.Adam(leaves, lr=1e-3, fused=True)
-        self.step = MetaStep(learner, params, adam, compile=self.compile, build=build)
+        self.step = MetaStep(learner, params, adam, compile=self.compile, build=build, chunk="auto")
         self.device = next(iter(params.values())).device
         learner.module.to(self.device)
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mamlkit import devices, processes, require
-from mamlkit.learners.batching import over_tasks
+from mamlkit.learners.batching import at_once, over_tasks
 from mamlkit.tasks.fewshot import accuracy
 
 CHUNK = 50  # tasks drawn at once: memory does not grow with the number of tasks
@@ -120,18 +120,13 @@ def evaluate(
             drawn = len(batch.support_x)
             if processes.together():
                 batch = type(batch)(*map(processes.mine, batch))
-            parts = batch.split(_at_once(batch) if at.type == "cpu" else CHUNK)
+            parts = batch.split(at_once(batch, NUMBERS) if at.type == "cpu" else CHUNK)
             found = [over_tasks(curve, learner.module, part).cpu() for part in parts]
             mine = torch.cat(found) if found else torch.zeros(0, steps + 1)
             rows = processes.gathered(mine, drawn)
             values = rows.new_zeros(tasks, steps + 1) if values is None else values
             values[first : first + drawn] = rows
     return Evaluation(values)
-
-
-def _at_once(batch):
-    numbers = max(1, batch.support_x.numel() + batch.query_x.numel())  # a share may be no task
-    return max(1, NUMBERS * len(batch.query_x) // numbers)
 
 
 def _together(learner, adapted, task):

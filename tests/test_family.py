@@ -17,6 +17,7 @@ from mamlkit import (
     ImplicitMAML,
     MAMLPlusPlus,
     MetaSGD,
+    MetaStep,
     OmniglotNetwork,
     ProtoMAML,
     Reptile,
@@ -278,6 +279,20 @@ def test_chunks_of_tasks_change_nothing(chunk, sines):
     found, same = meta_gradient(maml, maml.init(), batch, chunk=chunk)
     assert distance(found, expected) < 1e-13
     torch.testing.assert_close(same, loss)
+
+
+def test_large_batches_are_dealt_with_in_equal_parts(monkeypatch, sines):
+    """Of 12 tasks of 5 + 5 numbers, a cache of 50 holds five: parts of four."""
+    maml = MAML(named_network(), mse_loss, lr=0.05)
+    step = MetaStep(maml, maml.init(), SGD, chunk="auto", build=lambda batch: batch)
+    batch = double(sines.sample(12, 5, 5))
+    assert step._parts(batch) is None
+    monkeypatch.setattr("mamlkit.training.step.MANY", 100)
+    monkeypatch.setattr("mamlkit.training.step.PART", 50)
+    assert step._parts(batch) == 4
+    whole, _ = step.gradient(maml, maml.init(), {}, batch)
+    expected, _ = meta_gradient(maml, maml.init(), batch)
+    assert distance(whole, expected) < 1e-13
 
 
 def test_clipping_bounds_the_update(maml, sines):

@@ -51,8 +51,13 @@ def test_products_of_factors_that_lie_oddly_in_memory():
         torch.testing.assert_close(torch.ops.mamlkit.products(x, y), x @ y)
 
 
+def _zeros(*shape, **options):
+    """As in a graph: a shape without numbers."""
+    return torch.zeros(*shape, device="meta", **options)
+
+
 def _graph(a, b):
-    """A graph of one product, and that node's name among the targets."""
+    """A graph of one product."""
     graph = Graph()
     inputs = [graph.placeholder(name) for name in "ab"]
     for node, value in zip(inputs, (a, b), strict=True):
@@ -70,9 +75,9 @@ def test_only_large_products_of_float32_are_given_away(monkeypatch):
     side = round(LARGE ** (1 / 3)) + 1
     given = torch.ops.mamlkit.products.default
     for value, expected in (
-        (torch.zeros(side, side), True),
-        (torch.zeros(side, side, dtype=torch.float64), False),
-        (torch.zeros(side // 2, side // 2), False),
+        (_zeros(side, side), True),
+        (_zeros(side, side, dtype=torch.float64), False),
+        (_zeros(side // 2, side // 2), False),
     ):
         graph = _graph(value, value)
         LargeProducts()(graph)
@@ -81,7 +86,7 @@ def test_only_large_products_of_float32_are_given_away(monkeypatch):
 
 def test_without_the_kernel_nothing_changes(monkeypatch):
     monkeypatch.setattr(large, "library", lambda: None)
-    graph = _graph(torch.zeros(1000, 1000), torch.zeros(1000, 1000))
+    graph = _graph(_zeros(1000, 1000), _zeros(1000, 1000))
     LargeProducts()(graph)
     assert _targets(graph) == [torch.ops.aten.mm.default]
 
@@ -89,7 +94,7 @@ def test_without_the_kernel_nothing_changes(monkeypatch):
 def test_the_factor_that_is_less_work_is_copied(monkeypatch):
     """Xᵀ dY, with a tall X stored by rows: dY is copied, and the result read turned."""
     monkeypatch.setattr(large, "library", lambda: object())
-    graph = _graph(torch.zeros(20000, 900).mT, torch.zeros(20000, 10))
+    graph = _graph(_zeros(20000, 900).mT, _zeros(20000, 10))
     LargeProducts()(graph)
     given = next(n for n in graph.nodes if n.target is torch.ops.mamlkit.products.default)
     assert given.meta["val"].shape == (10, 900)

@@ -29,6 +29,16 @@ def over_tasks(function, module, batch):
             return torch.stack([function(batch.task(i)) for i in range(len(batch.support_x))])
 
 
+def at_once(batch, numbers):
+    """How many of a batch's tasks have no more than so many numbers in their inputs; at least one.
+
+    On a CPU many tasks are computed fastest a few at a time, as long as what they need stays in its
+    cache.
+    """
+    found = batch.support_x.numel() + batch.query_x.numel()
+    return max(1, numbers * len(batch.query_x) // max(1, found))  # a share may be no task
+
+
 _STATISTICS, _SCALE = ("running_mean", "running_var"), ("weight", "bias")
 _LAYER = functional.layer_norm, ("normalized_shape", *_SCALE, "eps")
 _BATCH, _BATCH_END = functional.batch_norm, ("training", "momentum", "eps")

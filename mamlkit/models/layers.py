@@ -12,9 +12,8 @@ class PatchConvolution(nn.Module):
     What `nn.Conv2d(channels, filters, kernel_size=3, stride=2, padding=1, bias=False)` computes,
     with the channels last. Under `vmap`, weights of each task's own turn `nn.Conv2d` into a
     grouped convolution; here they turn one matrix product into a batch of matrix products.
-    Compiled, that is faster than an eager meta-step with `nn.Conv2d`; eager, it is slower
-    (benchmarks/RESULTS.md). A compiled `nn.Conv2d` was a tenth faster still where measured, on a
-    processor with AVX-512; with AVX2 alone patches had been faster.
+    Compiled, that takes half the time of `nn.Conv2d` in the meta-step of benchmarks/RESULTS.md;
+    eager, it is slower.
 
     channels, filters: of the images that come in, and of those that go out.
 

@@ -30,7 +30,7 @@ def fit(
     seed=0,
     device="auto",
     compile="auto",
-    chunk=None,
+    chunk="auto",
     checkpoint=None,
     checkpoint_every=1_000,
     keep=2,
@@ -57,7 +57,8 @@ def fit(
     compile: True, False, or "auto", which compiles where that is expected to save time, weighing
         the size of a step and the number of iterations. Where compilation fails, the run goes on
         eagerly and says so.
-    chunk: tasks at a time where memory is short, None for all of a batch at once.
+    chunk: tasks at a time. None is all of a batch at once, "auto" on a CPU as many as its cache
+        holds, which is faster where tasks are large; a smaller number needs less memory.
     checkpoint: a folder to save to every `checkpoint_every` iterations and to resume from. A run
         resumed there ends as if it had never stopped. Another recipe's run there is refused.
     keep: how many checkpoints stay, the newest; with `validate`, also the best by it, the highest.
