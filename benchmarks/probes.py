@@ -5,6 +5,7 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 
 from benchmarks.worker import peak_memory
 
@@ -47,7 +48,34 @@ def sampling_time(name):
     return statistics.median(times)
 
 
-PROBES = {probe.__name__: probe for probe in (evaluate_memory, import_time, sampling_time)}
+def sampling_share(name, steps=40):
+    """Of the time of a recipe's compiled training step, the share that drawing tasks takes, %."""
+    import torch
+
+    from mamlkit import MetaStep
+    from mamlkit.recipes import RECIPES
+
+    torch.set_num_threads(1)
+    recipe = RECIPES[name]
+    learner, tasks, how = recipe.start(0), recipe.tasks(), recipe.training
+    draw = partial(tasks.sample, how["tasks_per_batch"], how["shots"], how["queries"])
+    step = MetaStep(learner, learner.init(), how["optimizer"], compile=True, chunk="auto")
+    step(draw())
+    drawing, training = [], []
+    for _ in range(steps):
+        start = time.perf_counter()
+        batch = draw()
+        middle = time.perf_counter()
+        step(batch)
+        drawing.append(middle - start)
+        training.append(time.perf_counter() - middle)
+    drawing, training = statistics.median(drawing), statistics.median(training)
+    return 100 * drawing / (drawing + training)
+
+
+PROBES = {
+    probe.__name__: probe for probe in (evaluate_memory, import_time, sampling_share, sampling_time)
+}
 
 
 def probe(name, argument="", times=1):

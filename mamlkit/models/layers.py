@@ -34,15 +34,14 @@ class PatchConvolution(nn.Module):
         """The filtered images."""
         images, height, width, channels = x.shape
         rows, columns = (height + 1) // 2, (width + 1) // 2
-        below, right = 2 * rows + 1 - height, 2 * columns + 1 - width
-        x = functional.pad(x, (0, 0, 1, right, 1, below))
-        x = x.view(images, rows + 1, 2, columns + 1, 2, channels)
-        phases = [[x[:, :, i, :, j] for j in range(2)] for i in range(2)]  # even, odd rows, columns
-        taps = [
-            phases[i % 2][j % 2][:, i // 2 : i // 2 + rows, j // 2 : j // 2 + columns]
-            for i in range(3)
-            for j in range(3)
-        ]
+        x = functional.pad(x, (0, 0, 0, width % 2, 0, height % 2))
+        x = x.view(images, rows, 2, columns, 2, channels)  # even and odd rows, columns
+        taps = []
+        for i in range(3):
+            for j in range(3):
+                # Row 2r - 1 + i for i = 0, 1, 2: the odd one above, the even one, the odd one below.
+                tap, above, left = x[:, :, (i + 1) % 2, :, (j + 1) % 2], int(i == 0), int(j == 0)
+                taps.append(functional.pad(tap, (0, 0, left, -left, above, -above)))
         return self.product(torch.cat(taps, dim=-1))
 
 
