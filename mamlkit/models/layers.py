@@ -37,11 +37,11 @@ class PatchConvolution(nn.Module):
         x = functional.pad(x, (0, 0, 0, width % 2, 0, height % 2))
         x = x.view(images, rows, 2, columns, 2, channels)  # even and odd rows, columns
         taps = []
-        for i in range(3):
-            for j in range(3):
-                # Row 2r - 1 + i for i = 0, 1, 2: the odd one above, the even one, the odd one below.
-                tap, above, left = x[:, :, (i + 1) % 2, :, (j + 1) % 2], int(i == 0), int(j == 0)
-                taps.append(functional.pad(tap, (0, 0, left, -left, above, -above)))
+        for i in (-1, 0, 1):  # row 2r + i and column 2c + j of each patch
+            for j in (-1, 0, 1):
+                tap, down, right = x[:, :, i % 2, :, j % 2], int(i < 0), int(j < 0)
+                # Row 2r - 1 is the odd row before: all move down by one, zeros come in above.
+                taps.append(functional.pad(tap, (0, 0, right, -right, down, -down)))
         return self.product(torch.cat(taps, dim=-1))
 
 
