@@ -112,19 +112,23 @@ def evaluate(
     values = None  # filled in place: results kept in small pieces would hold the memory around them
     with torch.no_grad(), learner.mode(training=False):
         for first in range(0, tasks, CHUNK):
-            batch = distribution.sample(
-                min(CHUNK, tasks - first), shots, queries, generator=generator
-            )
+            asked = min(CHUNK, tasks - first)
+            batch = distribution.sample(asked, shots, queries, generator=generator)
             for name, tensor in batch._asdict().items():
                 require.finite("evaluate", name, tensor, hint="clean the data first")
             drawn = len(batch.support_x)
+            if drawn != asked:
+                raise ValueError(
+                    f"evaluate: the distribution drew {drawn} tasks where {asked} were asked for; "
+                    "its sample(tasks, ...) must return as many"
+                )
             if processes.together():
                 batch = type(batch)(*map(processes.mine, batch))
             parts = batch.split(at_once(batch, NUMBERS) if at.type == "cpu" else CHUNK)
             found = [over_tasks(curve, learner.module, part).cpu() for part in parts]
             mine = torch.cat(found) if found else torch.zeros(0, steps + 1)
             rows = processes.gathered(mine, drawn)
-            values = rows.new_zeros(tasks, steps + 1) if values is None else values
+            values = rows.new_zeros(tasks, *rows.shape[1:]) if values is None else values
             values[first : first + drawn] = rows
     return Evaluation(values)
 

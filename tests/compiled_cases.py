@@ -23,6 +23,8 @@ from mamlkit import (
     fit,
     glyphs,
 )
+from mamlkit.training import step as step_module
+from mamlkit.training.compiling import Compiled
 
 warnings.filterwarnings("error", message=".*running eagerly")
 SGD, WAVES = partial(torch.optim.SGD, lr=1.0), Sinusoids(device="cpu")
@@ -51,6 +53,51 @@ def convolutions():
     tasks = FewShot(glyphs(10).images, 3, device="cpu")
     batch = tasks.sample(2, 2, 2, generator=torch.Generator().manual_seed(0))
     assert gradients(MAML(network, cross_entropy, lr=0.1), batch) < 1e-4  # ReLU may tip over
+
+
+def parts_of_a_batch():
+    """Five tasks two by two: two programs, the second for the last one alone."""
+    torch.manual_seed(0)
+    network = OmniglotNetwork(3, filters=4, norm="layer")
+    torch.nn.init.normal_(network.head.weight)
+    learner = MAML(network, cross_entropy, lr=0.1)
+    batch = FewShot(glyphs(10).images, 3, device="cpu").sample(
+        5, 2, 2, generator=torch.Generator().manual_seed(0)
+    )
+    step_module.MANY, step_module.PART = 0, 2 * batch.support_x[0].numel() * 2
+    found = []
+    for mode, chunk in ((True, "auto"), (False, None)):
+        step = MetaStep(learner, learner.init(), SGD, compile=mode, chunk=chunk)
+        step(batch)
+        found.append({n: learner.init()[n] - value for n, value in step.params.items()})
+    assert step_module.MetaStep(learner, learner.init(), SGD, chunk="auto")._parts(batch) == 2
+    assert distance(*found) < 1e-4  # ReLU may tip over
+
+
+def large_products():
+    """Products of every orientation, large enough for the kernel, through the compiler."""
+    torch.manual_seed(0)
+    tall, small = torch.randn(20_000, 90), torch.randn(20_000, 10)
+    tasks, own = torch.randn(8, 300, 200), torch.randn(8, 64, 200)
+
+    def function(read_as_it_lies, held, tall, small, tasks, own):
+        (weights,) = held
+        weights += 1.0
+        back = tall.mT @ small
+        if read_as_it_lies:
+            return back, back.as_strided((30, 10), (10, 1))
+        scores = tasks @ own.mT
+        more = scores.mT @ tasks * 0.5, tasks.mT @ scores
+        return back.relu(), small @ back.mT, scores, own @ tasks.mT, *more
+
+    for read_as_it_lies in (False, True):
+        held, inputs = torch.zeros(3), (tall, small, tasks, own)
+        program = partial(function, read_as_it_lies)
+        compiled = Compiled(lambda held, inputs, run=program: run(held, *inputs), (held,), None)
+        found, wanted = compiled(inputs), program((torch.zeros(3),), *inputs)
+        assert held.tolist() == [1, 1, 1]
+        for one, other in zip(found, wanted, strict=True):
+            assert (one - other).norm() < 1e-5 * other.norm()
 
 
 def runs(kind=MAML, **settings):
@@ -84,6 +131,8 @@ CASES = {
     "Meta-SGD": partial(one_gradient, MetaSGD),
     "Reptile": partial(one_gradient, partial(Reptile, steps=3)),
     "convolutions": convolutions,
+    "parts of a batch": parts_of_a_batch,
+    "large products": large_products,
     "Adam, cosine, clipped": partial(runs, schedule="cosine", clip=1.0),
     "AdamW": partial(runs, optimizer=partial(torch.optim.AdamW, lr=1e-3, weight_decay=0.1)),
     "momentum": partial(

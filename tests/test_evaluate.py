@@ -2,6 +2,7 @@
 
 import gc
 
+import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
@@ -100,3 +101,14 @@ def test_parts_change_nothing(alphabet, monkeypatch):
     assert found[0].shape == (7, 3)
     torch.testing.assert_close(found[0], found[2])
     torch.testing.assert_close(found[1], found[2])
+
+
+def test_a_distribution_that_draws_too_few_tasks_is_told(maml, sines):
+    class Few:
+        device = sines.device
+
+        def sample(self, tasks, *args, **options):
+            return sines.sample(tasks - 1, *args, **options)
+
+    with pytest.raises(ValueError, match="drew 19 tasks where 20 were asked for"):
+        evaluate(maml, maml.init(), Few(), shots=5, queries=5, tasks=20)

@@ -281,18 +281,25 @@ def test_chunks_of_tasks_change_nothing(chunk, sines):
     torch.testing.assert_close(same, loss)
 
 
-def test_large_batches_are_dealt_with_in_equal_parts(monkeypatch, sines):
-    """Of 12 tasks of 5 + 5 numbers, a cache of 50 holds five: parts of four."""
-    maml = MAML(named_network(), mse_loss, lr=0.05)
-    step = MetaStep(maml, maml.init(), SGD, chunk="auto", build=lambda batch: batch)
-    batch = double(sines.sample(12, 5, 5))
+def test_large_batches_of_images_are_dealt_with_in_parts(monkeypatch, alphabet):
+    """Equal ones where they are not small; a module without convolutions keeps its batch whole."""
+    tasks = FewShot(alphabet, 2, device="cpu")
+    maml = MAML(OmniglotNetwork(2, filters=2, norm="layer"), cross_entropy, lr=0.1)
+    step = MetaStep(maml, maml.init(), SGD, chunk="auto")
+    batch = tasks.sample(12, 1, 1)
+    numbers = 4 * 28 * 28  # of one task
     assert step._parts(batch) is None
-    monkeypatch.setattr("mamlkit.training.step.MANY", 100)
-    monkeypatch.setattr("mamlkit.training.step.PART", 50)
-    assert step._parts(batch) == 4
+    monkeypatch.setattr("mamlkit.training.step.MANY", 2 * numbers)
+    for holds, expected in ((5, 4), (1, 1), (7, 6)):
+        monkeypatch.setattr("mamlkit.training.step.PART", holds * numbers)
+        assert step._parts(batch) == expected
+    assert step._parts(tasks.sample(11, 1, 1)) == 7
     whole, _ = step.gradient(maml, maml.init(), {}, batch)
     expected, _ = meta_gradient(maml, maml.init(), batch)
-    assert distance(whole, expected) < 1e-13
+    assert distance(whole, expected) < 1e-5
+    flat = MAML(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 2)), cross_entropy,
+                lr=0.1)  # fmt: skip
+    assert MetaStep(flat, flat.init(), SGD, chunk="auto")._parts(batch) is None
 
 
 def test_clipping_bounds_the_update(maml, sines):

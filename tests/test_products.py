@@ -1,10 +1,12 @@
 """The products of a compiled step are torch's own, whichever kernel makes them."""
 
+from functools import partial
+
 import pytest
 import torch
-from torch import nn
 from torch.fx import Graph
 
+from mamlkit import MAML, MetaStep, SineNetwork, Sinusoids
 from mamlkit.training import compiling
 from mamlkit.training.products import large
 from mamlkit.training.products.graph import call
@@ -101,27 +103,68 @@ def test_the_factor_that_is_less_work_is_copied(monkeypatch):
     assert list(graph.nodes)[-1].args[0].meta["val"].shape == (900, 10)
 
 
-def test_a_step_met_again_is_not_compiled_again(monkeypatch):
-    """Unless a constant in it has changed."""
-    compiled = []
-    monkeypatch.setattr(compiling, "_compiled", lambda *args: compiled.append(args) or args[0])
+@pytest.mark.usefixtures("kernel")
+def test_products_refuse_what_the_kernel_cannot_do():
+    product = torch.ops.mamlkit.products
+    a = torch.ones(4, 5)
+    for x, y in ((a.double(), a.mT.double()), (a, a), (a[None], a.mT), (a[0], a[0])):
+        with pytest.raises(ValueError, match="two matrices of float32 on the CPU"):
+            product(x, y)
+    assert product(a[:0], a.mT).shape == (0, 4)
+    assert product(a[:, :0], a.mT[:0]).tolist() == [[0.0] * 4] * 4
+    assert product(torch.ones(0, 4, 5), torch.ones(0, 5, 2)).shape == (0, 4, 2)
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """What is compiled, in place of compiling it, with nothing remembered from before."""
+    found = []
+    monkeypatch.setattr(compiling, "_compiled", lambda *args: found.append(args) or args[0])
     monkeypatch.setattr(compiling, "_PROGRAMS", {})
-    frozen = nn.Parameter(torch.ones(3), requires_grad=False)
-
-    def once():
-        step = compiling.Compiled(lambda held, x: held[0] * x[0] * frozen, (torch.ones(3),), None)
-        return step((torch.arange(3.0),))
-
-    assert once().tolist() == once().tolist() == [0, 1, 2] and len(compiled) == 1
-    frozen.fill_(2.0)
-    assert once().tolist() == [0, 2, 4] and len(compiled) == 2
+    return found
 
 
-def test_few_programs_are_remembered(monkeypatch):
-    monkeypatch.setattr(compiling, "_compiled", lambda *args: args[0])
-    monkeypatch.setattr(compiling, "_PROGRAMS", {})
+def _once(function, *inputs):
+    held = (torch.ones_like(inputs[0]),)
+    return compiling.Compiled(lambda held, xs: function(held[0], *xs), held, None)(inputs)
+
+
+def test_a_step_met_again_is_not_compiled_again(compiled):
+    x = torch.arange(3.0)
+    for _ in range(3):
+        assert _once(lambda held, x: held * x + 1, x).tolist() == [1, 2, 3]
+    assert len(compiled) == 1
+    assert _once(lambda held, x: held * x + 2, x).tolist() == [2, 3, 4]
+    assert _once(lambda held, x: held * x + 1, x[:2].clone()).tolist() == [1, 2]
+    assert len(compiled) == 3
+
+
+def test_a_step_is_met_again_with_other_initial_weights(compiled):
+    """The module's own weights are read when the step is recorded, and not used."""
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        maml = MAML(SineNetwork(), torch.nn.functional.mse_loss, lr=0.01)
+        step = MetaStep(maml, maml.init(), partial(torch.optim.Adam, lr=1e-3), compile=True)
+        assert step(Sinusoids(device="cpu").sample(3, 5, 5)).isfinite()
+    assert len(compiled) == 1
+
+
+def test_constants_are_never_shared(compiled):
+    """A frozen weight may change where the program that holds it does not know."""
+    first, second = torch.ones(3), torch.ones(3)
+    x = torch.arange(3.0)
+    assert _once(lambda held, x: held * x * first, x).tolist() == [0, 1, 2]
+    first.fill_(5.0)
+    assert _once(lambda held, x: held * x * second, x).tolist() == [0, 1, 2]
+    assert len(compiled) == 2
+
+
+def test_few_programs_are_remembered(compiled, monkeypatch):
     monkeypatch.setattr(compiling, "REMEMBERED", 3)
     for size in range(1, 8):
-        step = compiling.Compiled(lambda held, x: held[0] + x[0], (torch.ones(size),), None)
-        step((torch.ones(size),))
+        _once(lambda held, x: held + x, torch.ones(size))
         assert len(compiling._PROGRAMS) == min(size, 3)
+    _once(lambda held, x: held + x, torch.ones(7))  # the newest is there
+    assert len(compiled) == 7
+    _once(lambda held, x: held + x, torch.ones(1))  # the oldest is not
+    assert len(compiled) == 8

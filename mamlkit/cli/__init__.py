@@ -42,7 +42,7 @@ def fields(command):
         click.option("--schedule", type=click.Choice(["cosine", "none"]), help="Of that step."),
         click.option("--clip", type=float, help="The largest norm of the meta-gradient."),
         whole("skip", "Batches with a gradient that is not finite to leave out, at most."),
-        whole("chunk", "Tasks at a time, where memory is short."),
+        whole("chunk", "Tasks at a time; by default what is fastest. Few need less memory."),
         click.option("--compile", type=click.Choice(COMPILE), help="Compile the meta-step."),
         click.option("--device", help="auto, cpu, cuda, cuda:1 or mps."),
         whole("checkpoint-every", "Iterations between checkpoints."),

@@ -10,7 +10,6 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from mamlkit import files
 from mamlkit.training.products import Products
 
 _PROGRAMS = {}  # by fingerprint, the newest last
@@ -86,6 +85,10 @@ def _on_cpu(graph, inputs):
 def _inductor(graph, inputs, options=None):
     """The graph as a program. What this process has compiled lately is not compiled again: beside
     the time, each time would leave some memory behind."""
+    graph.graph.eliminate_dead_code()  # among it the module's own weights, read and not used
+    graph.recompile()
+    if any(node.op in ("get_attr", "call_module") for node in graph.graph.nodes):
+        return _compiled(graph, inputs, options)  # it holds tensors that may change, or more graphs
     known = _fingerprint(graph, inputs)
     if known not in _PROGRAMS:
         while len(_PROGRAMS) >= REMEMBERED:
@@ -95,10 +98,10 @@ def _inductor(graph, inputs, options=None):
 
 
 def _fingerprint(graph, inputs):
-    """All that a program depends on: the operations, their constants, the shapes, the threads."""
-    constants = {**dict(graph.named_parameters()), **dict(graph.named_buffers())}
+    """What a program without constants depends on: operations, shapes, torch's settings."""
     shapes = [(*t.shape, t.stride(), t.dtype, t.device) for t in inputs]
-    return graph.code, files.digest(constants), str(shapes), torch.get_num_threads()
+    exact = torch.are_deterministic_algorithms_enabled()
+    return graph.code, str(shapes), torch.get_num_threads(), exact
 
 
 def _compiled(graph, inputs, options):

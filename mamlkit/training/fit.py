@@ -57,8 +57,9 @@ def fit(
     compile: True, False, or "auto", which compiles where that is expected to save time, weighing
         the size of a step and the number of iterations. Where compilation fails, the run goes on
         eagerly and says so.
-    chunk: tasks at a time. None is all of a batch at once, "auto" on a CPU as many as its cache
-        holds, which is faster where tasks are large; a smaller number needs less memory.
+    chunk: tasks at a time; a small number needs less memory. None is all of a batch at once, and
+        so is "auto", except on a CPU for large batches of a module with convolutions: a few tasks
+        at a time then stay in its cache, which is faster.
     checkpoint: a folder to save to every `checkpoint_every` iterations and to resume from. A run
         resumed there ends as if it had never stopped. Another recipe's run there is refused.
     keep: how many checkpoints stay, the newest; with `validate`, also the best by it, the highest.
@@ -156,8 +157,9 @@ def fit(
         compile = before if compile == "auto" and before is not None else compile
         if compile == "auto":
             found = learner.at(0.0)
-            trial = lambda: step.gradient(found[0], step.params, found[1], drawn)
-            compile = bool(processes.agreed(float(pays(trial, iterations))))
+            what = found[0], step.params, found[1], drawn
+            trial = [partial(function, *what) for function in (step.gradient, step.first_part)]
+            compile = bool(processes.agreed(float(pays(trial[0], iterations, trial[1]))))
         step.compile = compile
         return loop.go()
 

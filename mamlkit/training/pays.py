@@ -9,15 +9,17 @@ SECONDS_A_CALL = 0.2  # of compiling, for each call of a torch function in a ste
 FASTER = 2.5  # at least, once compiled; often much more
 
 
-def pays(step, iterations):
+def pays(step, iterations, part=None):
     """Whether compiling `step()` is expected to save time over so many iterations.
+
+    part: what of the step is compiled, where that is a part which is called repeatedly.
 
     Runs the step eagerly, twice: once to count its calls of torch, from which the compile time is
     estimated, once to time it.
     """
     with torch.random.fork_rng():  # dropout draws numbers, which the run itself is to draw
         with _Count() as count:
-            step()
+            (part or step)()
         begun = time.perf_counter()
         step()
     if torch.cuda.is_available():

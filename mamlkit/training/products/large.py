@@ -34,8 +34,20 @@ def library():
 
 @torch.library.custom_op("mamlkit::products", mutates_args=())
 def products(a: Tensor, b: Tensor) -> Tensor:
-    """`a @ b` for float32 on the CPU, where `library()` is: two matrices, or two batches."""
-    c = torch.empty((*a.shape[:-1], b.shape[-1]))
+    """`a @ b` for float32 on the CPU, where `library()` is: two matrices, or two batches.
+
+    Raises ValueError for other tensors.
+    """
+    fit = a.ndim == b.ndim in (2, 3) and a.shape[:-2] == b.shape[:-2] and a.shape[-1] == b.shape[-2]
+    if not (fit and all(t.dtype == torch.float32 and t.device.type == "cpu" for t in (a, b))):
+        raise ValueError(
+            f"products: two matrices of float32 on the CPU, or two batches of as many, got "
+            f"{a.dtype} {tuple(a.shape)} and {b.dtype} {tuple(b.shape)} on {a.device}; use a @ b"
+        )
+    shape = *a.shape[:-1], b.shape[-1]
+    if not (a.numel() and b.numel()):
+        return a.new_zeros(shape)
+    c = a.new_empty(shape)
     multiply(a, b, c)
     return c
 
@@ -77,8 +89,8 @@ class LargeProducts:
 
 def _large(node):
     a, b = (factor.meta["val"] for factor in node.args)
-    large = a.dtype == torch.float32 and a.numel() * b.shape[-1] >= LARGE
-    return large and library() is not None
+    kind = a.dtype == torch.float32 and a.device.type in ("cpu", "meta")
+    return kind and a.numel() * b.shape[-1] >= LARGE and library() is not None
 
 
 def _rewritten(graph, node):
