@@ -12,8 +12,8 @@ class PatchConvolution(nn.Module):
     What `nn.Conv2d(channels, filters, kernel_size=3, stride=2, padding=1, bias=False)` computes,
     with the channels last. Under `vmap`, weights of each task's own turn `nn.Conv2d` into a
     grouped convolution; here they turn one matrix product into a batch of matrix products.
-    Compiled, that takes half the time of `nn.Conv2d` in the meta-step of benchmarks/RESULTS.md;
-    eager, it is slower.
+    Compiled, that is the faster form of the meta-step; eager, the slower one
+    (benchmarks/RESULTS.md).
 
     channels, filters: of the images that come in, and of those that go out.
 
