@@ -130,6 +130,7 @@ def evaluate(
             rows = processes.gathered(mine, drawn)
             values = rows.new_zeros(tasks, *rows.shape[1:]) if values is None else values
             values[first : first + drawn] = rows
+    devices.release_memory()
     return Evaluation(values)
 
 

@@ -1,13 +1,15 @@
 """The curve over steps: what it equals, what it leaves alone, both modes of batch statistics."""
 
 import gc
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 
-from mamlkit import MAML, FewShot, OmniglotNetwork, adapt, evaluate
+from mamlkit import MAML, FewShot, OmniglotNetwork, adapt, devices, evaluate
 from mamlkit.devices import generator
 
 
@@ -112,3 +114,16 @@ def test_a_distribution_that_draws_too_few_tasks_is_told(maml, sines):
 
     with pytest.raises(ValueError, match="drew 19 tasks where 20 were asked for"):
         evaluate(maml, maml.init(), Few(), shots=5, queries=5, tasks=20)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+def test_memory_that_nothing_uses_goes_back():
+    """Pieces of 64 kB, every second one freed: malloc keeps them all until it is asked."""
+    if devices._trim() is None:
+        pytest.skip("this C library cannot be asked")
+    resident = lambda: int(Path("/proc/self/statm").read_text().split()[1]) * 4 / 1024  # MB
+    held = [bytearray(65_536) for _ in range(4_000)]
+    held = held[::2]
+    before = resident()
+    devices.release_memory()
+    assert resident() < before - 60 and len(held) == 2_000

@@ -161,7 +161,9 @@ def fit(
             trial = [partial(function, *what) for function in (step.gradient, step.first_part)]
             compile = bool(processes.agreed(float(pays(trial[0], iterations, trial[1]))))
         step.compile = compile
-        return loop.go()
+        run = loop.go()
+    devices.release_memory()
+    return run
 
 
 def _draw_and_build(distribution, tasks, shots, queries, generator):
