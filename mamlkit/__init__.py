@@ -18,8 +18,9 @@ from mamlkit.tasks.sinusoids import Sinusoids, Waves, sine
 from mamlkit.tasks.splits import shuffled_split, without_validation
 from mamlkit.tasks.warped import Warped
 from mamlkit.training.fit import fit
+from mamlkit.training.meta_gradient import meta_gradient
 from mamlkit.training.run import Run
-from mamlkit.training.step import MetaStep, meta_gradient
+from mamlkit.training.step import MetaStep
 
 __version__ = "0.1.0"
 

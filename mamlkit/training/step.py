@@ -4,13 +4,12 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.func import grad_and_value
 from torch.nn.utils import get_total_norm
 
 from mamlkit import processes, require
-from mamlkit.learners.batching import at_once, over_tasks
-from mamlkit.learners.recompute import recomputed_gradient
+from mamlkit.learners.batching import at_once
 from mamlkit.models.layers import PatchConvolution
+from mamlkit.training.meta_gradient import gradient_of, in_parts, meta_gradient
 from mamlkit.training.update import traceable
 
 # On a CPU a batch whose inputs are more than MANY numbers is gone through in parts of up to PART.
@@ -18,58 +17,6 @@ from mamlkit.training.update import traceable
 # 5 + 75 characters take half the time two by two, 16 tasks of 5 + 25 a little more than at once.
 MANY, PART = 2**19, 2**17
 CONVOLUTIONS = PatchConvolution, nn.Conv1d, nn.Conv2d, nn.Conv3d
-
-
-def meta_gradient(learner, params, batch, *, chunk=None, extras=None):
-    """The gradient by θ of the mean query loss after adaptation, and that loss.
-
-    Finn et al. 2017, algorithm 1, line 8. All tasks of the batch at once, through `over_tasks`;
-    or `chunk` tasks at a time, which needs less memory. `extras`: tensors that the learner's
-    `outer_loss` finds among its parameters (see `Learner.at`).
-    Returns `(gradients, loss)`: a dict like `params` and a scalar.
-
-    >>> from mamlkit import MAML, SineNetwork, Sinusoids
-    >>> maml = MAML(SineNetwork(), torch.nn.functional.mse_loss, lr=0.01)
-    >>> batch = Sinusoids(device="cpu").sample(25, shots=5, queries=5)
-    >>> gradients, loss = meta_gradient(maml, maml.init(), batch)
-    >>> gradients.keys() == maml.init().keys(), loss.shape
-    (True, torch.Size([]))
-    """
-    name = "meta_gradient"
-    require.having(name, "learner", learner, "a Learner, such as MAML(...)", "outer_loss", "module")
-    require.having(name, "batch", batch, "a TaskBatch", "support_x", "split")
-    learner.check(name, params)
-    if chunk is not None:
-        chunk = require.whole(name, "chunk", chunk, least=1, hint="None is all tasks at once")
-    return _in_parts(batch, chunk, partial(_gradient, learner, params, extras or {}))
-
-
-def _in_parts(batch, chunk, gradient):
-    """`gradient(batch)`, or the same as the mean of it over parts of `chunk` tasks."""
-    tasks = len(batch.support_x)
-    if chunk is None or chunk >= tasks:
-        return gradient(batch)
-    total = None
-    for part in batch.split(chunk):
-        found, loss = gradient(part)
-        share = len(part.support_x) / tasks
-        values = [share * value.detach() for value in (*found.values(), loss)]
-        total = values if total is None else [a + b for a, b in zip(total, values, strict=True)]
-    *values, loss = total
-    return dict(zip(found, values, strict=True)), loss
-
-
-def _gradient(learner, params, extras, batch):
-    if getattr(learner, "recompute", 0):
-        one = lambda task: recomputed_gradient(learner, {**params, **extras}, task)
-        gradients, losses = over_tasks(one, learner.module, batch)
-        return {name: gradients[name].mean(0) for name in params}, losses.mean()
-
-    def objective(params):
-        outer_loss = lambda task: learner.outer_loss({**params, **extras}, task)
-        return over_tasks(outer_loss, learner.module, batch).mean()
-
-    return grad_and_value(objective)(params)
 
 
 class MetaStep:
@@ -183,7 +130,7 @@ class MetaStep:
         tasks = len(batch.support_x)
         batch = self._mine(batch)
         if gradient:
-            gradients, loss = _in_parts(batch, chunk, gradient)
+            gradients, loss = in_parts(batch, chunk, gradient)
         else:
             gradients, loss = meta_gradient(learner, params, batch, chunk=chunk, extras=extras)
         if processes.together():
@@ -241,7 +188,7 @@ class MetaStep:
         from mamlkit.training.compiling import Compiled
 
         params, programs = self.params, {}
-        function = lambda params, extras, part: _gradient(learner, params, extras, part)
+        function = lambda params, extras, part: gradient_of(learner, params, extras, part)
 
         def run(extras, drawn):
             def gradient(part):
