@@ -55,7 +55,6 @@ SINE = {
 }
 OMNIGLOT = {
     OURS: "benchmarks.ours:Omniglot",
-    "mamlkit, a module of nn.Conv2d": "benchmarks.ours:OmniglotAsIs",
     "mamlkit, eager": "benchmarks.ours:OmniglotEager",
     "JAX, patches and matmul": "benchmarks.peers.jax_optax:OmniglotPatches",
     "JAX, convolution": "benchmarks.peers.jax_optax:Omniglot",

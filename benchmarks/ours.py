@@ -7,7 +7,6 @@ import torch
 from torch.nn.functional import cross_entropy, mse_loss
 
 import mamlkit
-from benchmarks.peers import networks
 from benchmarks.peers.networks import finish
 from mamlkit import MetaStep, OmniglotNetwork, SineNetwork, Sinusoids
 from mamlkit.devices import generator
@@ -81,18 +80,6 @@ class Omniglot(Contender):
 
 class OmniglotEager(Omniglot):
     compile = False
-
-
-class OmniglotAsIs(Contender):
-    """The peers' own module, with `nn.Conv2d`: what a user's network gets unchanged."""
-
-    def __init__(self, params, batches, *, ways, lr):
-        learner = mamlkit.MAML(networks.OmniglotNetwork(ways), cross_entropy, lr=lr)
-        super().__init__(learner, params)
-        self.batches = cycle(batches)
-
-    def run(self, iterations):
-        self.train(islice(self.batches, iterations))
 
 
 def ours(name):

@@ -12,8 +12,8 @@ class PatchConvolution(nn.Module):
     What `nn.Conv2d(channels, filters, kernel_size=3, stride=2, padding=1, bias=False)` computes,
     with the channels last. Under `vmap`, weights of each task's own turn `nn.Conv2d` into a
     grouped convolution; here they turn one matrix product into a batch of matrix products.
-    Compiled, that is the faster form of the meta-step; eager, the slower one
-    (benchmarks/RESULTS.md).
+    Compiled, that is the faster form of the meta-step (32 tasks of 5 + 5 images on two cores with
+    AVX-512: 58 ms, 112 with `nn.Conv2d`); eager, it is the slower one.
 
     channels, filters: of the images that come in, and of those that go out.
 
