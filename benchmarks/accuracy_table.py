@@ -30,8 +30,9 @@ PUBLISHED = {  # 5-way 1-shot, 5-way 5-shot, 20-way 1-shot, 20-way 5-shot; queri
     "prototypical network": ("98.8", "99.7", "96.0", "98.9", "–", "Snell et al. 2017"),
 }  # fmt: skip
 UNTUNED = (
-    "First-order MAML and Reptile have hardly been tuned here and stay far below their papers, "
-    "which train tens of thousands of iterations: their rows say nothing against the methods."
+    "First-order MAML, MAML++ and Reptile have hardly been tuned here and stay far below their "
+    "papers, which train tens of thousands of iterations: their rows say nothing against the "
+    "methods."
 )
 SPLITS = {
     "main": "background → evaluation, no alphabet shared",
