@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import safetensors
+import safetensors.numpy
+import safetensors.torch
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from mamlkit import files
@@ -33,7 +34,7 @@ def write(folder, checkpoint, *, keep, best=False):
     best: write it as the best one, which stays, and beside which nothing is dropped.
     """
     flat, facts = dict(_flatten(checkpoint.tensors)), as_json(checkpoint.facts)
-    content = save(flat, metadata={"facts": facts, "sha256": _seal(flat, facts)})
+    content = _to_bytes(flat, {"facts": facts, "sha256": _seal(flat, facts)})
     name = BEST if best else f"iteration-{checkpoint.facts['iteration']:09d}.safetensors"
     try:
         files.write_whole(Path(folder) / name, content)
@@ -46,6 +47,18 @@ def write(folder, checkpoint, *, keep, best=False):
         ) from error
     for old in [] if best else newest_first(folder)[keep:]:
         old.unlink(missing_ok=True)
+
+
+def _to_bytes(flat, metadata):
+    """As `safetensors.torch.save`, which leaves 5 KB in memory for each new size of a tensor.
+
+    It makes a ctypes type of every size, which ctypes keeps; a history has another size each time.
+    """
+    try:
+        arrays = {name: tensor.numpy() for name, tensor in flat.items()}
+    except TypeError:  # a dtype that NumPy has not, bfloat16 for one
+        return safetensors.torch.save(flat, metadata=metadata)
+    return safetensors.numpy.save(arrays, metadata=metadata)
 
 
 def read(path):

@@ -6,6 +6,7 @@ import warnings
 import torch
 from torch._guards import TracingContext, tracing
 from torch._subclasses import FakeTensorMode
+from torch.fx._lazy_graph_module import _use_lazy_graph_module
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils._pytree import tree_flatten, tree_unflatten
@@ -68,7 +69,13 @@ class Compiled:
 
         inputs = [*self.held[0], *(tensor.contiguous() for tensor in leaves)]
         devices = {tensor.device for tensor in inputs if tensor.is_cuda}
-        with torch.no_grad(), torch.random.fork_rng(devices=list(devices)):
+        # Lazily: torch keeps the code of each graph module for good, and of a known program nobody
+        # will ask for it.
+        with (
+            torch.no_grad(),
+            torch.random.fork_rng(devices=list(devices)),
+            _use_lazy_graph_module(True),
+        ):
             graph = make_fx(flat)(*(tensor.clone() for tensor in inputs))
         for node in graph.graph.nodes:
             node.meta.pop("val", None)  # example values; the compiler makes its own
@@ -101,7 +108,7 @@ def _fingerprint(graph, inputs):
     """What a program without constants depends on: operations, shapes, torch's settings."""
     shapes = [(*t.shape, t.stride(), t.dtype, t.device) for t in inputs]
     exact = torch.are_deterministic_algorithms_enabled()
-    return graph.code, str(shapes), torch.get_num_threads(), exact
+    return graph.graph.python_code("self").src, str(shapes), torch.get_num_threads(), exact
 
 
 def _compiled(graph, inputs, options):
