@@ -7,44 +7,56 @@ import numpy as np
 
 from benchmarks.worker import Worker
 
-SLOW = 5.0  # seconds an iteration; who is slower sits out all but the first rounds
-FEW = 3
+PROCESSES = 5  # of each contender, one after the other: where its memory lies sets its pace
+SLOW = 5.0  # seconds an iteration; who is slower runs one round only in each process
 
 
 def measure(specs, *, rounds, seconds=1.0, tolerance=None, again=(), say=print):
     """Time contenders by turns. The first is mamlkit, to whom the others are compared.
 
-    specs: name -> arguments of `Worker`, as a dict. rounds: turns of each. seconds: of one turn,
-    or one iteration where that takes longer.
+    specs: name -> arguments of `Worker`, as a dict. rounds: turns of each, spread over `PROCESSES`
+    processes of its own. seconds: of one turn, or one iteration where that takes longer.
     tolerance: raise unless all meta-gradients agree so far, relatively, before anything is timed;
         None: there are none to compare.
-    again: whose first call is timed a second time, in a new process on the same compile cache.
+    again: whose first call is told a second time, in a new process on the same compile cache.
 
     Returns name -> a dict of numbers: see `_summary`.
     """
-    workers, found = {}, {}
     with tempfile.TemporaryDirectory() as cold:
         environment = {"TORCHINDUCTOR_CACHE_DIR": cold, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-        try:
-            for name, spec in specs.items():
-                say(f"  {name}: building")
-                workers[name] = Worker(environment=environment, **spec)
-                compare = tolerance is not None and spec["network"] != "floor"
-                found[name] = _first(workers[name], compare)
-            if tolerance is not None:
-                _agree(found, tolerance)
-            turns = _rounds(workers, rounds, seconds, say)
-            for name, worker in workers.items():
-                found[name] |= turns[name]
-                found[name]["memory_mb"] = round(worker.ask("memory"))
-            for name in again:
-                with Worker(environment=environment, **specs[name]) as worker:
-                    found[name]["warm_call_s"] = _first(worker, True)["first_call_s"]
-        finally:
-            for worker in workers.values():
-                worker.close()
-    ours = next(iter(found.values()))["rounds"]
-    return {name: _summary(numbers, ours) for name, numbers in found.items()}
+        parts = [
+            _side_by_side(specs, environment, share, seconds, tolerance, say)
+            for share in _shares(rounds)
+        ]
+    ours = next(iter(specs))
+    found = {name: [part[name] for part in parts] for name in specs}
+    return {name: _summary(each, found[ours], name in again) for name, each in found.items()}
+
+
+def _shares(rounds):
+    """How many rounds each process runs: as even as can be, none of them idle."""
+    processes = min(PROCESSES, rounds)
+    return [len(range(i, rounds, processes)) for i in range(processes)]
+
+
+def _side_by_side(specs, environment, rounds, seconds, tolerance, say):
+    """Some rounds of all contenders, in a new process each."""
+    workers, found = {}, {}
+    try:
+        for name, spec in specs.items():
+            say(f"  {name}: building")
+            workers[name] = Worker(environment=environment, **spec)
+            compare = tolerance is not None and spec["network"] != "floor"
+            found[name] = _first(workers[name], compare)
+        if tolerance is not None:
+            _agree(found, tolerance)
+        turns = _rounds(workers, rounds, seconds, say)
+        for name, worker in workers.items():
+            found[name] |= turns[name] | {"memory_mb": worker.ask("memory")}
+    finally:
+        for worker in workers.values():
+            worker.close()
+    return found
 
 
 def _first(worker, compare):
@@ -80,7 +92,7 @@ def _rounds(workers, rounds, seconds, say):
         once = worker.ask("run", worker.block) / worker.block  # warm now
         blocks = max(1, round(seconds / once / worker.block))
         turns[name] = {"iterations": blocks * worker.block, "rounds": []}
-        turns[name]["last"] = min(rounds, FEW) if once > SLOW else rounds
+        turns[name]["last"] = 1 if once > SLOW else rounds
     for i in range(rounds):
         say(f"  round {i + 1} of {rounds}")
         for name, worker in workers.items():
@@ -99,19 +111,29 @@ def quartiles(values):
     return {"low": low, "median": median, "high": high}
 
 
-def _summary(numbers, ours):
+def _summary(parts, ours, warm):
     """Medians and quartiles: of seconds per iteration, and of the ratio to mamlkit in each round.
 
+    parts, ours: what each process of this contender, and of mamlkit, found.
     A ratio within a round cancels what the machine did in it.
     """
-    times = numbers["rounds"]
+    first, times = parts[0], [part["rounds"] for part in parts]
+    pairs = [
+        pair
+        for these, those in zip(times, (part["rounds"] for part in ours), strict=True)
+        for pair in zip(these, those, strict=False)  # the slow ran fewer
+    ]
     summary = {
-        "seconds": quartiles(times),
-        "ratio": quartiles([t / o for t, o in zip(times, ours, strict=False)]),
-        "rounds": len(times),
-        "iterations_a_round": numbers["iterations"],
-        "first_call_s": numbers["first_call_s"],
-        "memory_mb": numbers["memory_mb"],
+        "seconds": quartiles([time for part in times for time in part]),
+        "ratio": quartiles([time / our for time, our in pairs]),
+        "rounds": sum(map(len, times)),
+        "by_process": [statistics.median(part) for part in times],
+        "iterations_a_round": first["iterations"],
+        "first_call_s": first["first_call_s"],
+        "memory_mb": round(max(part["memory_mb"] for part in parts)),
     }
-    optional = "gradient_distance", "warm_call_s"
-    return summary | {key: numbers[key] for key in optional if key in numbers}
+    if "gradient_distance" in first:
+        summary["gradient_distance"] = max(part["gradient_distance"] for part in parts)
+    if warm and len(parts) > 1:
+        summary["warm_call_s"] = parts[1]["first_call_s"]
+    return summary

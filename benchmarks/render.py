@@ -22,9 +22,11 @@ def report(results):
     """The whole of RESULTS.md."""
     parts = [
         "# Benchmarks",
-        "Made by `make bench` from [results.json](results.json). Each contender runs in a process "
-        "of its own, by turns, a second at a time, all torch and XLA settings at their defaults; "
-        "medians and quartiles over the rounds. A ratio is taken within each round. Nothing was "
+        "Made by `make bench` from [results.json](results.json). Each contender runs in five "
+        "processes of its own, one after the other, by turns with the rest, a second at a time, "
+        "all torch and XLA settings at their defaults; medians and quartiles over the rounds. The "
+        "same program runs at another pace in another process (where its memory lies, and where "
+        "the host puts its threads). A ratio is taken within each round. Nothing was "
         "timed before all meta-gradients agreed on one batch. The first call is that gradient and "
         "the first run, compilers included. Peak memory is the whole process's, libraries too.",
         summary(results),

@@ -1,6 +1,7 @@
 """What the processes of test_processes.py run, under torchrun: train, evaluate, keep the results.
 
-Arguments: a file for the results, how many tasks to a batch, "compile" or "eager".
+Arguments: a file for the results, how many tasks to a batch, and "eager", "compile", or "parts":
+a network with convolutions, compiled, two tasks at a time.
 """
 
 import sys
@@ -9,14 +10,26 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from mamlkit import MAML, SineNetwork, Sinusoids, evaluate, fit, processes
+from mamlkit import MAML, FewShot, OmniglotNetwork, SineNetwork, Sinusoids, evaluate, fit, processes
+from mamlkit.tasks.glyphs import glyphs
+from mamlkit.training import step
 
 
-def main(out, tasks, compiled):
-    processes.begin("cpu")
+def problem(mode):
+    """A learner and its tasks."""
     torch.manual_seed(0)
-    maml = MAML(SineNetwork(hidden=(8,)), torch.nn.functional.mse_loss, lr=0.01)
-    sines = Sinusoids(device="cpu")
+    if mode != "parts":
+        maml = MAML(SineNetwork(hidden=(8,)), torch.nn.functional.mse_loss, lr=0.01)
+        return maml, Sinusoids(device="cpu")
+    network = OmniglotNetwork(2, filters=4, norm="layer")
+    step.MANY, step.PART = 1, 2 * 2 * (5 + 5) * 28 * 28  # numbers: of two tasks' images
+    episodes = FewShot(glyphs(10, seed=1).images, ways=2, device="cpu")
+    return MAML(network, torch.nn.functional.cross_entropy, lr=0.1), episodes
+
+
+def main(out, tasks, mode):
+    processes.begin("cpu")
+    maml, distribution = problem(mode)
     settings = {"shots": 5, "queries": 5, "device": "cpu"}
     seen = []
     count = maml.outer_loss
@@ -26,15 +39,16 @@ def main(out, tasks, compiled):
         seen.append(torch._C._functorch.get_unwrapped(task.support_x).shape[0])
         return count(params, task)
 
-    if not compiled:
+    if mode == "eager":
         maml.outer_loss = outer_loss
     # One step of size 1: start minus end is the meta-gradient.
     run = fit(
-        maml, sines, iterations=1, tasks_per_batch=tasks, compile=compiled, clip=1.0, seed=3,
+        maml, distribution, iterations=1, tasks_per_batch=tasks, compile=mode != "eager", seed=3,
+        clip=1.0,
         optimizer=lambda leaves: torch.optim.SGD(leaves, lr=1.0), progress=False, **settings,
     )  # fmt: skip
     gradient = {name: value - run.params[name] for name, value in maml.init().items()}
-    found = evaluate(maml, run.params, sines, shots=5, queries=5, tasks=51, steps=2)
+    found = evaluate(maml, run.params, distribution, shots=5, queries=5, tasks=51, steps=2)
     share = torch.tensor(seen[-1:] or [0])
     results = {**gradient, "loss": run.history["loss"], "values": found.values.contiguous()}
     save_file({**results, "share": share}, out.with_suffix(f".{processes.rank()}"))
@@ -42,4 +56,4 @@ def main(out, tasks, compiled):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "compile")
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -36,7 +36,7 @@ def finished(processes, *program, more=()):
     return output
 
 
-@pytest.mark.parametrize("mode", ["eager", "compile"])
+@pytest.mark.parametrize("mode", ["eager", "compile", "parts"])
 def test_the_meta_gradient_is_that_of_one_process(mode, tmp_path):
     """Of ten tasks, which four processes cannot share evenly; clipped, so clipping comes last."""
     counts = (1, 2, 4) if mode == "eager" else (1, 2)

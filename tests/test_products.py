@@ -1,5 +1,6 @@
 """The products of a compiled step are torch's own, whichever kernel makes them."""
 
+import linecache
 from functools import partial
 
 import pytest
@@ -137,6 +138,16 @@ def test_a_step_met_again_is_not_compiled_again(compiled):
     assert _once(lambda held, x: held * x + 2, x).tolist() == [2, 3, 4]
     assert _once(lambda held, x: held * x + 1, x[:2].clone()).tolist() == [1, 2]
     assert len(compiled) == 3
+
+
+def test_a_step_met_again_leaves_no_code_behind(compiled):
+    """torch keeps the code of every graph module, and linecache a word about it."""
+    x = torch.arange(3.0)
+    _once(lambda held, x: held * x + 1, x)
+    before = len(linecache.cache)
+    for _ in range(3):
+        _once(lambda held, x: held * x + 1, x)
+    assert len(linecache.cache) == before
 
 
 def test_a_step_is_met_again_with_other_initial_weights(compiled):

@@ -1,5 +1,7 @@
 """Runs that are stopped, moved, damaged or diverge: nothing is lost, nothing is silently wrong."""
 
+import ctypes
+import gc
 import os
 import shutil
 import signal
@@ -121,6 +123,31 @@ def test_the_best_by_validation_stays(maml, sines, tmp_path):
     best = checkpoints.read(tmp_path / checkpoints.BEST)
     assert best.facts["iteration"] == 6
     assert equal(best.tensors["params"], fit(maml, sines, iterations=6, **SETTINGS).params)
+
+
+def test_histories_of_many_lengths_leave_nothing_in_memory(tmp_path):
+    """ctypes keeps every type for good, so no type may be made of every size."""
+
+    def types():
+        found = [each for each in gc.get_objects() if issubclass(type(each), type)]
+        return sum(issubclass(each, ctypes.Array) for each in found)
+
+    sizes = range(901, 921)
+    before = types()
+    for size in sizes:
+        told = checkpoints.Checkpoint({"losses": torch.rand(size)}, {"iteration": size})
+        checkpoints.write(tmp_path, told, keep=1)
+    assert types() < before + len(sizes)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64, torch.int64, torch.bool])
+def test_every_dtype_comes_back(tmp_path, dtype):
+    value = torch.arange(6).view(2, 3).to(dtype)
+    tensors = {"params": {"w": value, "scalar": value[0, 1]}}
+    checkpoints.write(tmp_path, checkpoints.Checkpoint(tensors, {"iteration": 1}), keep=1)
+    found = checkpoints.newest(tmp_path).tensors["params"]
+    assert equal(found, tensors["params"])
+    assert found["w"].dtype == dtype
 
 
 def test_one_flipped_bit_is_noticed(maml, sines, tmp_path):
