@@ -9,7 +9,7 @@ METHODS = {
     "": "**MAML**, head from zero; its one step moves the head alone"
 }  # the end of a recipe's name; what the table calls it
 FAMILY = {
-    "-zeroed": "MAML, head from zero (as above)",
+    "-zeroed": "MAML, head from zero",
     "-learned-head": "MAML, head learned, as in the paper",
     "-first-order": "first-order MAML, 3 inner steps",
     "-anil": "ANIL",

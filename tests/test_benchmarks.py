@@ -1,5 +1,6 @@
 """The tables people read are the numbers that were measured."""
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -60,6 +61,17 @@ def test_the_family_was_measured_with_three_seeds():
         assert case["run"]["machine"]["cpu"] and case["run"]["versions"]["torch"]
         for method in case["methods"].values():
             assert [run["seed"] for run in method["runs"]] == [0, 1, 2]
+
+
+def test_killed_runs_had_something_to_come_back_to():
+    """Bar: fifty of fifty, and a run that never began its first step proves nothing."""
+    kills = json.loads((ROOT / "benchmarks" / "kills.json").read_text())
+    assert [row["mode"] for row in kills["rows"]] == ["eager", "compiled"]
+    for row in kills["rows"]:
+        after = row["iterations after each"]
+        assert row["kills"] == len(after) == 50 and after == sorted(after)
+        assert sum(a < b for a, b in itertools.pairwise([0, *after])) >= 25
+        assert row["equal to the bit"] or row["largest relative difference"] < 1e-6
 
 
 def test_the_section_between_the_marks_is_replaced():
