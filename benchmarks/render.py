@@ -22,7 +22,7 @@ def report(results):
     """The whole of RESULTS.md."""
     parts = [
         "# Benchmarks",
-        "Made by `make bench` from [results.json](results.json). Each contender runs in five "
+        "Made by `make bench` from [results.json](results.json). Each contender runs in three "
         "processes of its own, one after the other, by turns with the rest, a second at a time, "
         "all torch and XLA settings at their defaults; medians and quartiles over the rounds. The "
         "same program runs at another pace in another process (where its memory lies, and where "
