@@ -11,11 +11,11 @@ METHODS = {
 FAMILY = {
     "-zeroed": "MAML, head from zero",
     "-learned-head": "MAML, head learned, as in the paper",
-    "-first-order": "first-order MAML, 3 inner steps",
+    "-first-order": "first-order MAML, 8 inner steps",
     "-anil": "ANIL",
     "-meta-sgd": "Meta-SGD",
     "-maml-plus-plus": "MAML++, 2 inner steps",
-    "-reptile": "Reptile, 5 inner steps, 50 in the test",
+    "-reptile": "Reptile, 5 inner steps, 20 in the test, Adam outside",
     "-prototypical": "prototypical network, no inner step",
 }
 PUBLISHED = {  # 5-way 1-shot, 5-way 5-shot, 20-way 1-shot, 20-way 5-shot; queries; source
@@ -30,7 +30,7 @@ PUBLISHED = {  # 5-way 1-shot, 5-way 5-shot, 20-way 1-shot, 20-way 5-shot; queri
     "prototypical network": ("98.8", "99.7", "96.0", "98.9", "–", "Snell et al. 2017"),
 }  # fmt: skip
 UNTUNED = (
-    "First-order MAML, MAML++ and Reptile have hardly been tuned here and stay far below their "
+    "First-order MAML, MAML++ and Reptile were tuned in a few short tries and stay far below their "
     "papers, which train tens of thousands of iterations: their rows say nothing against the "
     "methods."
 )

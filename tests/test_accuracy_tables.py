@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import accuracy, accuracy_table, road
+from benchmarks import accuracy, accuracy_table, relatives, road
 from mamlkit.recipes import RECIPES
 from mamlkit.recipes.omniglot import DATA
 
@@ -76,3 +76,9 @@ def test_the_log_of_tries_is_what_was_measured():
 def test_a_try_refuses_what_it_does_not_know():
     result = CliRunner().invoke(road.main, ['{"learner": "MAML", "depth": 5}'])
     assert result.exit_code != 0 and "settings may be learner, steps, filters" in result.output
+
+
+@pytest.mark.parametrize("settings", ['{"depth": 5}', '{"lr": -1}', "0.1", "lr=0.1"])
+def test_a_relative_tells_of_wrong_settings(settings):
+    result = CliRunner().invoke(relatives.main, ["reptile", settings])
+    assert result.exit_code == 1 and "SETTINGS must be JSON of Reptile's arguments" in result.output

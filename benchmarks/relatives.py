@@ -1,0 +1,55 @@
+"""`python -m benchmarks.relatives`: settings of MAML's relatives tried on held-out alphabets.
+
+Trains a member of `omniglot_family` on 25 of the 30 background alphabets with other settings of its
+learner or of the outer optimiser, and judges it on 200 5-way 1-shot episodes of the other five, 15
+queries a class. The evaluation alphabets are never seen. Prints one line; ROAD.md keeps them.
+"""
+
+import json
+from functools import partial
+
+import click
+import torch
+from torch.nn.functional import cross_entropy
+
+from mamlkit import FewShot, OmniglotNetwork, characters, evaluate, fit, without_validation
+from mamlkit.recipes.omniglot import training_tasks
+from mamlkit.recipes.omniglot_family import MEMBERS, OMNIGLOT_FAMILY, WAYS
+
+OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+
+
+@click.command()
+@click.argument("member", type=click.Choice(list(MEMBERS)))
+@click.argument("settings", default="{}")
+@click.option("--iterations", default=400, show_default=True)
+@click.option("--outer", type=click.Choice(list(OPTIMIZERS)), help="In place of the recipe's.")
+@click.option("--outer-step", default=3e-3, show_default=True, help="Of that optimiser.")
+@click.option("--test-steps", type=int, help="Inner steps in the test; as in training if left out.")
+def main(member, settings, iterations, outer, outer_step, test_steps):
+    """One try: SETTINGS is JSON, arguments of the learner, such as {"lr": 0.1, "steps": 5}."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    network = OmniglotNetwork(WAYS, filters=(16, 32, 64, 128), norm="layer", features="all")
+    try:
+        kind = partial(MEMBERS[member], **json.loads(settings))
+        learner = kind(network, cross_entropy)
+    except (TypeError, ValueError) as error:
+        raise click.ClickException(
+            f"SETTINGS must be JSON of {MEMBERS[member].func.__name__}'s arguments: {error}"
+        ) from None
+    training, held_out = without_validation(characters("background"))
+    options = {**OMNIGLOT_FAMILY[f"omniglot-5way-1shot-{member}"].training}
+    options |= {"iterations": iterations, "compile": True, "device": "cpu", "progress": False}
+    if outer:
+        options["optimizer"] = partial(OPTIMIZERS[outer], lr=outer_step)
+    run = fit(learner, training_tasks(WAYS, images=training.images, bend=0.0), **options)
+    episodes = FewShot(held_out.images, WAYS, device="cpu")
+    steps = kind.keywords.get("steps", 1) if test_steps is None else test_steps
+    judged = {"shots": 1, "queries": 15, "tasks": 200, "steps": steps, "seed": 12345}
+    accuracy = evaluate(learner, run.params, episodes, **judged).at(steps, percent=True)
+    click.echo(f"{member} {settings}: {accuracy} in {run.seconds:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
