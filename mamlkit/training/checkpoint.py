@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import safetensors
-import safetensors.numpy
-import safetensors.torch
 import torch
+from safetensors.numpy import save as arrays_to_bytes
+from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
 from mamlkit import files
@@ -50,15 +50,15 @@ def write(folder, checkpoint, *, keep, best=False):
 
 
 def _to_bytes(flat, metadata):
-    """As `safetensors.torch.save`, which leaves 5 KB in memory for each new size of a tensor.
+    """As `tensors_to_bytes`, which leaves 5 KB in memory for each new size of a tensor.
 
     It makes a ctypes type of every size, which ctypes keeps; a history has another size each time.
     """
     try:
         arrays = {name: tensor.numpy() for name, tensor in flat.items()}
     except TypeError:  # a dtype that NumPy has not, bfloat16 for one
-        return safetensors.torch.save(flat, metadata=metadata)
-    return safetensors.numpy.save(arrays, metadata=metadata)
+        return tensors_to_bytes(flat, metadata=metadata)
+    return arrays_to_bytes(arrays, metadata=metadata)
 
 
 def read(path):
