@@ -25,10 +25,8 @@ from mamlkit import files
 from mamlkit.training import checkpoint as checkpoints
 
 RESULTS = Path(__file__).parent / "kills.json"
-LONGEST = {
-    "eager": 5.0,
-    "compiled": 8.0,
-}  # seconds to the kill; the first step takes 1 to 4 of them
+# Seconds to the kill, at most; up to the first checkpoint it takes 1 to 4.
+LONGEST = {"eager": 5.0, "compiled": 8.0}
 PROGRAM = """
 import sys, torch
 from mamlkit import MAML, SineNetwork, Sinusoids, fit

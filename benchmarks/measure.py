@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.worker import Worker
 
-PROCESSES = 3  # of each contender, one after the other: where its memory lies sets its pace
+PROCESSES = 3  # of each contender, one after the other: one may be twice as fast as the next
 SLOW = 5.0  # seconds an iteration; who is slower runs one round only in each process
 
 

@@ -10,11 +10,10 @@ from functools import partial
 
 import click
 import torch
-from torch.nn.functional import cross_entropy
 
-from mamlkit import FewShot, OmniglotNetwork, characters, evaluate, fit, without_validation
+from mamlkit import FewShot, characters, evaluate, fit, without_validation
 from mamlkit.recipes.omniglot import training_tasks
-from mamlkit.recipes.omniglot_family import MEMBERS, OMNIGLOT_FAMILY, WAYS
+from mamlkit.recipes.omniglot_family import MEMBERS, OMNIGLOT_FAMILY, WAYS, learner
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
@@ -30,10 +29,8 @@ def main(member, settings, iterations, outer, outer_step, test_steps):
     """One try: SETTINGS is JSON, arguments of the learner, such as {"lr": 0.1, "steps": 5}."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    network = OmniglotNetwork(WAYS, filters=(16, 32, 64, 128), norm="layer", features="all")
     try:
-        kind = partial(MEMBERS[member], **json.loads(settings))
-        learner = kind(network, cross_entropy)
+        tried = learner(member, **json.loads(settings))
     except (TypeError, ValueError) as error:
         raise click.ClickException(
             f"SETTINGS must be JSON of {MEMBERS[member].func.__name__}'s arguments: {error}"
@@ -43,11 +40,11 @@ def main(member, settings, iterations, outer, outer_step, test_steps):
     options |= {"iterations": iterations, "compile": True, "device": "cpu", "progress": False}
     if outer:
         options["optimizer"] = partial(OPTIMIZERS[outer], lr=outer_step)
-    run = fit(learner, training_tasks(WAYS, images=training.images, bend=0.0), **options)
+    run = fit(tried, training_tasks(WAYS, images=training.images, bend=0.0), **options)
     episodes = FewShot(held_out.images, WAYS, device="cpu")
-    steps = kind.keywords.get("steps", 1) if test_steps is None else test_steps
+    steps = tried.steps if test_steps is None else test_steps
     judged = {"shots": 1, "queries": 15, "tasks": 200, "steps": steps, "seed": 12345}
-    accuracy = evaluate(learner, run.params, episodes, **judged).at(steps, percent=True)
+    accuracy = evaluate(tried, run.params, episodes, **judged).at(steps, percent=True)
     click.echo(f"{member} {settings}: {accuracy} in {run.seconds:.0f} s")
 
 

@@ -35,10 +35,10 @@ MEMBERS = {  # what a recipe's name ends with: the learner around a network
 }
 
 
-def learner(member):
-    """A member of the family around the network of notebook 07."""
+def learner(member, **changes):
+    """A member of the family around the network of notebook 07, with other arguments if given."""
     module = OmniglotNetwork(WAYS, filters=(16, 32, 64, 128), norm="layer", features="all")
-    return MEMBERS[member](module, cross_entropy)
+    return MEMBERS[member](module, cross_entropy, **changes)
 
 
 def _recipe(member, shots):
