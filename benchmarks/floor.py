@@ -26,7 +26,7 @@ from functools import partial
 import torch
 
 from benchmarks.peers.networks import finish
-from mamlkit.training.products.large import library, multiply
+from mamlkit.training.products.kernel import library, multiply
 
 FILTERS = 64
 SIDES = 14, 7, 4, 2  # of the images after each convolution, from 28x28

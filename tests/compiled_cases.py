@@ -25,6 +25,7 @@ from mamlkit import (
 )
 from mamlkit.training import step as step_module
 from mamlkit.training.compiling import Compiled
+from mamlkit.training.products import kernel
 
 warnings.filterwarnings("error", message=".*running eagerly")
 SGD, WAVES = partial(torch.optim.SGD, lr=1.0), Sinusoids(device="cpu")
@@ -74,18 +75,21 @@ def parts_of_a_batch():
     assert distance(*found) < 1e-4  # ReLU may tip over
 
 
-def large_products():
-    """Products of every orientation, large enough for the kernel, through the compiler."""
+def products(length, width, columns, tasks, rows, inner, own):
+    """Products of every orientation, all worth a call of the kernel, through the compiler, and
+    none of them through Python."""
     torch.manual_seed(0)
-    tall, small = torch.randn(20_000, 90), torch.randn(20_000, 10)
-    tasks, own = torch.randn(8, 300, 200), torch.randn(8, 64, 200)
+    tall, small = torch.randn(length, width), torch.randn(length, columns)
+    tasks, own = torch.randn(tasks, rows, inner), torch.randn(tasks, own, inner)
+    if kernel.library():
+        kernel.multiply = None
 
     def function(read_as_it_lies, held, tall, small, tasks, own):
         (weights,) = held
         weights += 1.0
         back = tall.mT @ small
         if read_as_it_lies:
-            return back, back.as_strided((30, 10), (10, 1))
+            return back, back.as_strided((30, columns), (columns, 1))
         scores = tasks @ own.mT
         more = scores.mT @ tasks * 0.5, tasks.mT @ scores
         return back.relu(), small @ back.mT, scores, own @ tasks.mT, *more
@@ -132,7 +136,8 @@ CASES = {
     "Reptile": partial(one_gradient, partial(Reptile, steps=3)),
     "convolutions": convolutions,
     "parts of a batch": parts_of_a_batch,
-    "large products": large_products,
+    "large products": partial(products, 20_000, 90, 10, 8, 300, 200, 64),
+    "small products": partial(products, 500, 40, 10, 25, 10, 40, 40),
     "Adam, cosine, clipped": partial(runs, schedule="cosine", clip=1.0),
     "AdamW": partial(runs, optimizer=partial(torch.optim.AdamW, lr=1e-3, weight_decay=0.1)),
     "momentum": partial(

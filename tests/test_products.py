@@ -9,17 +9,20 @@ from torch.fx import Graph
 
 from mamlkit import MAML, MetaStep, SineNetwork, Sinusoids
 from mamlkit.training import compiling
-from mamlkit.training.products import large
+from mamlkit.training.products import kernel as kernels
 from mamlkit.training.products.graph import call
-from mamlkit.training.products.large import LARGE, LargeProducts
+from mamlkit.training.products.kernel import WORTH, ToKernel
 
-SHAPES = [(3, 245, 576, 64), (2, 64, 245, 576), (1, 7, 1500, 5), (5, 1, 1, 1), (4, 300, 9, 1100)]
+SHAPES = [  # tasks, rows, inner, columns; the large first
+    *[(3, 245, 576, 64), (2, 64, 245, 576), (4, 300, 9, 1100), (1, 1, 1500, 900)],
+    *[(25, 10, 40, 40), (25, 40, 10, 40), (3, 7, 300, 5), (5, 1, 1, 1), (2, 33, 21, 97)],
+]
 
 
 @pytest.fixture
 def kernel():
-    if large.library() is None:
-        pytest.skip("the kernel for large products is not used on this processor")
+    if kernels.library() is None:
+        pytest.skip("the kernels are not used on this processor")
 
 
 @pytest.mark.parametrize("batch, rows, inner, columns", SHAPES)
@@ -73,9 +76,9 @@ def _targets(graph):
     return [node.target for node in graph.nodes if node.op == "call_function"]
 
 
-def test_only_large_products_of_float32_are_given_away(monkeypatch):
-    monkeypatch.setattr(large, "library", lambda: object())
-    side = round(LARGE ** (1 / 3)) + 1
+def test_only_products_of_float32_that_are_worth_a_call_are_given_away(monkeypatch):
+    monkeypatch.setattr(kernels, "library", lambda: object())
+    side = round(WORTH ** (1 / 3)) + 1
     given = torch.ops.mamlkit.products.default
     for value, expected in (
         (_zeros(side, side), True),
@@ -83,22 +86,22 @@ def test_only_large_products_of_float32_are_given_away(monkeypatch):
         (_zeros(side // 2, side // 2), False),
     ):
         graph = _graph(value, value)
-        LargeProducts()(graph)
+        ToKernel()(graph)
         assert (given in _targets(graph)) is expected
 
 
 def test_without_the_kernel_nothing_changes(monkeypatch):
-    monkeypatch.setattr(large, "library", lambda: None)
+    monkeypatch.setattr(kernels, "library", lambda: None)
     graph = _graph(_zeros(1000, 1000), _zeros(1000, 1000))
-    LargeProducts()(graph)
+    ToKernel()(graph)
     assert _targets(graph) == [torch.ops.aten.mm.default]
 
 
 def test_the_factor_that_is_less_work_is_copied(monkeypatch):
     """Xᵀ dY, with a tall X stored by rows: dY is copied, and the result read turned."""
-    monkeypatch.setattr(large, "library", lambda: object())
+    monkeypatch.setattr(kernels, "library", lambda: object())
     graph = _graph(_zeros(20000, 900).mT, _zeros(20000, 10))
-    LargeProducts()(graph)
+    ToKernel()(graph)
     given = next(n for n in graph.nodes if n.target is torch.ops.mamlkit.products.default)
     assert given.meta["val"].shape == (10, 900)
     assert list(graph.nodes)[-1].args[0].meta["val"].shape == (900, 10)

@@ -6,12 +6,15 @@ import warnings
 import torch
 from torch._guards import TracingContext, tracing
 from torch._subclasses import FakeTensorMode
-from torch.fx._lazy_graph_module import _use_lazy_graph_module
+from torch.fx._lazy_graph_module import _make_graph_module, _use_lazy_graph_module
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from mamlkit.training.products import Products
+from mamlkit.training.products import Products, options
+
+# With nvcc at hand but no GPU, torch says so on every import of its compiler: no news here.
+logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
 _PROGRAMS = {}  # by fingerprint, the newest last
 REMEMBERED = 32
@@ -85,17 +88,25 @@ class Compiled:
 
 
 def _on_cpu(graph, inputs):
-    options = {"cpp_wrapper": True, "post_grad_custom_pre_pass": Products()}
-    return _inductor(graph, inputs, options)
+    settings = {
+        "cpp_wrapper": True,
+        "size_asserts": False,  # the step makes another program for other shapes
+        "cpp.min_chunk_size": 2**15,  # numbers a thread: for fewer, waiting for it costs more
+        "post_grad_custom_pre_pass": Products(),
+        **options(),
+    }
+    return _inductor(graph, inputs, settings)
 
 
 def _inductor(graph, inputs, options=None):
     """The graph as a program. What this process has compiled lately is not compiled again: beside
     the time, each time would leave some memory behind."""
     graph.graph.eliminate_dead_code()  # among it the module's own weights, read and not used
-    graph.recompile()
     if any(node.op in ("get_attr", "call_module") for node in graph.graph.nodes):
+        graph.recompile()
         return _compiled(graph, inputs, options)  # it holds tensors that may change, or more graphs
+    with _use_lazy_graph_module(True):
+        graph = _make_graph_module({}, graph.graph)  # without those weights: nor are they passed on
     known = _fingerprint(graph, inputs)
     if known not in _PROGRAMS:
         while len(_PROGRAMS) >= REMEMBERED:
@@ -117,8 +128,6 @@ def _compiled(graph, inputs, options):
     fake = FakeTensorMode(shape_env=ShapeEnv())
     with tracing(TracingContext(fake)):
         shapes = [fake.from_tensor(tensor, static_shapes=True) for tensor in inputs]
-        # With nvcc at hand but no GPU, torch says so on every import of its compiler: no news here.
-        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
         return torch._inductor.compile(graph, shapes, options=options)
 
 

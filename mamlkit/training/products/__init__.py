@@ -5,19 +5,22 @@ from pathlib import Path
 import torch
 from torch._inductor.custom_graph_pass import CustomGraphPass
 
-from mamlkit.training.products.large import LargeProducts, library
-from mamlkit.training.products.small import SmallProducts
+from mamlkit.training.products.kernel import ToKernel, library, options
+from mamlkit.training.products.rules import Ordered, Simpler
+
+__all__ = ["Products", "options"]
 
 
 class Products(CustomGraphPass):
-    """Large products first, to the kernel that is fast at them; then what is left."""
+    """Fewer operations first; then products go to the kernel that is fast at them, and what is left
+    is put in order."""
 
     def __call__(self, graph):
         """Rewrite the graph in place."""
         if any(node.target is torch.ops.aten.as_strided.default for node in graph.nodes):
             return  # which reads memory as it lies, and so must find products as torch lays them
-        LargeProducts()(graph)
-        SmallProducts()(graph)
+        for rule in (Simpler(), ToKernel(), Ordered()):
+            rule(graph)
         graph.eliminate_dead_code()
 
     def uuid(self):

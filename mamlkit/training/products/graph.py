@@ -4,6 +4,7 @@ import torch
 from torch.fx import Node
 
 aten = torch.ops.aten
+PRODUCTS = aten.mm.default, aten.bmm.default
 
 
 def call(graph, target, *args):

@@ -1,4 +1,4 @@
-"""Large matrix products, by a kernel that uses the whole of an AVX-512 processor."""
+"""Matrix products by a kernel that uses the whole of an AVX-512 processor."""
 
 import ctypes
 from functools import cache
@@ -8,16 +8,15 @@ import torch
 from torch import Tensor
 from torch._inductor.codecache import CppCodeCache
 
-from mamlkit.training.products.graph import call, turned
+from mamlkit.training.products.graph import PRODUCTS, call, turned
 
-aten = torch.ops.aten
-SOURCE = Path(__file__).with_name("large.cpp")
-LARGE = 10**7  # multiplications; below that, calling costs more than is gained
+SOURCE = Path(__file__).with_name("kernel.cpp")
+WORTH = 10**5  # multiplications; below that, calling costs more than is gained
 
 
 @cache
 def library():
-    """`large.cpp`, compiled and loaded, or None where it is of no use.
+    """`kernel.cpp`, compiled and loaded, or None where it is of no use.
 
     torch multiplies float32 matrices with MKL, which leaves half of AVX-512 unused on processors
     not made by Intel. oneDNN, which torch brings for convolutions, does not.
@@ -26,13 +25,31 @@ def library():
         return None
     try:
         found = CppCodeCache.load(SOURCE.read_text())
+        found = ctypes.CDLL(found._name, mode=ctypes.RTLD_GLOBAL)  # compiled steps look for it
     except (OSError, RuntimeError, ImportError):  # then all is multiplied by torch itself
         return None
     found.products.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 10
     return found if found.worthwhile() else None
 
 
-@torch.library.custom_op("mamlkit::products", mutates_args=())
+class Shims(dict):
+    """operation -> how to call it from C++. Can be pickled, as the compiler's cache asks."""
+
+    def __init__(self):
+        handle = "AtenTensorHandle"
+        declared = f"AOTITorchError aoti_torch_cpu_products({handle}, {handle}, {handle}*)"
+        super().__init__({torch.ops.mamlkit.products.default: [declared]})
+
+    def __reduce__(self):
+        return Shims, ()
+
+
+def options():
+    """What tells TorchInductor to call the kernel without a detour through Python."""
+    return {"aot_inductor.custom_ops_to_c_shims": Shims()} if library() else {}
+
+
+@torch.library.custom_op("mamlkit::products", mutates_args=(), tags=[torch.Tag.flexible_layout])
 def products(a: Tensor, b: Tensor) -> Tensor:
     """`a @ b` for float32 on the CPU, where `library()` is: two matrices, or two batches.
 
@@ -54,7 +71,6 @@ def products(a: Tensor, b: Tensor) -> Tensor:
 
 def multiply(a, b, out):
     """`a @ b` into `out`, which is contiguous."""
-    a, b = _strided(a), _strided(b)
     batch = len(a) if a.ndim == 3 else 1
     strides = [t.stride() if t.ndim == 3 else (0, *t.stride()) for t in (a, b)]
     addresses = a.data_ptr(), b.data_ptr(), out.data_ptr()
@@ -66,31 +82,23 @@ def _(a, b):
     return a.new_empty((*a.shape[:-1], b.shape[-1]))
 
 
-def _strided(t):
-    """The same matrices, with either their rows or their columns each in one piece of memory."""
-    rows, columns = t.shape[-2:]
-    down, right = t.stride()[-2:]
-    whole = (right == 1 and down >= columns) or (down == 1 and right >= rows)
-    return t if whole else t.contiguous()
-
-
-class LargeProducts:
-    """Give a graph's large matrix products to `products`."""
+class ToKernel:
+    """Give a graph's matrix products to the kernel, where they are worth a call."""
 
     def __call__(self, graph):
         """Rewrite the graph in place."""
         for node in list(graph.nodes):
-            if node.target in (aten.mm.default, aten.bmm.default) and _large(node):
+            if node.target in PRODUCTS and _worth(node):
                 with graph.inserting_before(node):
                     new = _rewritten(graph, node)
                 node.replace_all_uses_with(new)
                 graph.erase_node(node)
 
 
-def _large(node):
+def _worth(node):
     a, b = (factor.meta["val"] for factor in node.args)
     kind = a.dtype == torch.float32 and a.device.type in ("cpu", "meta")
-    return kind and a.numel() * b.shape[-1] >= LARGE and library() is not None
+    return kind and a.numel() * b.shape[-1] >= WORTH and library() is not None
 
 
 def _rewritten(graph, node):
@@ -98,7 +106,7 @@ def _rewritten(graph, node):
     so, as a rule, has a result that is not stored as it is read."""
     a, b = node.args
     product = torch.ops.mamlkit.products.default
-    read_turned = all(user.target is aten.permute.default for user in node.users)
+    read_turned = all(user.target is torch.ops.aten.permute.default for user in node.users)
     result = node.meta["val"].numel()
     by_rows = _copied(a, -1) + _copied(b, -1) + result * read_turned
     by_columns = _copied(a, -2) + _copied(b, -2) + result * (not read_turned)

@@ -1,0 +1,233 @@
+// Batches of matrix products c = a b in float32, with AVX-512.
+//
+// Large ones by the kernel that ATen borrows from oneDNN. It wants both factors with rows that lie
+// together in memory; a factor that is stored otherwise is copied first, a block at a time, by the
+// thread that multiplies it. Small ones by a kernel of our own, since at 10 x 40 x 40 numbers most
+// of the time goes into finding the other one and calling it.
+
+#include <torch/csrc/inductor/aoti_torch/c/shim.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#ifdef __AVX512F__
+#include <immintrin.h>
+
+namespace at {
+int get_num_threads();
+namespace native::cpublas {
+void brgemm(int64_t rows, int64_t columns, int64_t inner, int64_t a_stride, int64_t b_stride,
+            int64_t c_stride, bool add, const float* a, const float* b, float* c, bool packed);
+}
+}  // namespace at
+namespace fbgemm {
+template <typename T>
+void transpose_simd(int64_t rows, int64_t columns, const T* from, int64_t from_stride, T* to,
+                    int64_t to_stride);
+}
+
+namespace {
+
+constexpr int64_t kSmall = 1 << 20;  // multiplications of one matrix with another
+constexpr int64_t kAlone = 1 << 22;  // of a batch: not worth a second thread
+constexpr int64_t kRows = 256, kColumns = 1024, kInner = 640;  // of a block, in the cache
+constexpr int kTall = 8, kVectors = 3, kLanes = 16;            // of a tile, in registers
+
+// A batch of matrices: where it starts, and how far its matrices, rows and columns lie apart.
+struct Matrices {
+  const float* start;
+  int64_t matrix, row, column;
+};
+
+// A block of matrix number `i`.
+Matrices block(const Matrices& m, int64_t i, int64_t row, int64_t column) {
+  return {m.start + i * m.matrix + row * m.row + column * m.column, 0, m.row, m.column};
+}
+
+// The same numbers with rows that lie together: the matrix itself, or a copy in `room`.
+Matrices rows_together(const Matrices& m, int64_t rows, int64_t columns, std::vector<float>& room) {
+  if (m.column == 1 && m.row >= columns) return m;
+  room.resize(rows * columns);
+  if (m.row == 1 && m.column >= rows) {
+    fbgemm::transpose_simd<float>(columns, rows, m.start, m.column, room.data(), columns);
+  } else {
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < columns; ++j)
+        room[i * columns + j] = m.start[i * m.row + j * m.column];
+  }
+  return {room.data(), 0, columns, 1};
+}
+
+constexpr int64_t parts(int64_t whole, int64_t part) { return (whole + part - 1) / part; }
+
+// The size of parts as even as can be, of at most `most` each.
+constexpr int64_t even(int64_t whole, int64_t most) { return parts(whole, parts(whole, most)); }
+
+void large(const Matrices& a, const Matrices& b, float* c, int64_t batch, int64_t rows,
+           int64_t columns, int64_t inner, int threads) {
+  int64_t tall = std::min(kRows, rows), wide = std::min(kColumns, columns);  // one block
+  while (batch * parts(rows, tall) * parts(columns, wide) < 2 * threads &&
+         std::max(tall, wide) > 64)
+    (tall > wide ? tall : wide) = (std::max(tall, wide) + 1) / 2;
+  const int64_t down = parts(rows, tall), across = parts(columns, wide);
+#pragma omp parallel num_threads(threads)
+  {
+    static thread_local std::vector<float> left_room, right_room;
+#pragma omp for schedule(static)
+    for (int64_t n = 0; n < batch * down * across; ++n) {
+      const int64_t i = n / (down * across);
+      const int64_t row = n / across % down * tall, column = n % across * wide;
+      const int64_t height = std::min(tall, rows - row), width = std::min(wide, columns - column);
+      for (int64_t k = 0; k < inner; k += kInner) {
+        const int64_t depth = std::min(kInner, inner - k);
+        const Matrices left = rows_together(block(a, i, row, k), height, depth, left_room);
+        const Matrices right = rows_together(block(b, i, k, column), depth, width, right_room);
+        at::native::cpublas::brgemm(height, width, depth, left.row, right.row, columns, k > 0,
+                                    left.start, right.start,
+                                    c + (i * rows + row) * columns + column, false);
+      }
+    }
+  }
+}
+
+// c = a b for `Rows` rows and at most `Vectors` vectors of columns, kept in registers while it goes
+// along the inner dimension; `last` tells which columns of the last vector there are. The rows of b
+// lie together, a may lie in memory in any way.
+template <int Vectors, int Rows>
+void tile(const Matrices& a, const Matrices& b, float* c, int64_t c_row, int64_t inner,
+          __mmask16 last) {
+  const auto mask = [last](int j) { return j == Vectors - 1 ? last : __mmask16(-1); };
+  __m512 sum[Rows][Vectors];
+#pragma GCC unroll 8
+  for (int i = 0; i < Rows; ++i)
+#pragma GCC unroll 3
+    for (int j = 0; j < Vectors; ++j) sum[i][j] = _mm512_setzero_ps();
+  const float *left = a.start, *right = b.start;
+  for (int64_t k = 0; k < inner; ++k, left += a.column, right += b.row) {
+    __m512 row[Vectors];
+#pragma GCC unroll 3
+    for (int j = 0; j < Vectors; ++j) row[j] = _mm512_maskz_loadu_ps(mask(j), right + j * kLanes);
+#pragma GCC unroll 8
+    for (int i = 0; i < Rows; ++i)
+#pragma GCC unroll 3
+      for (int j = 0; j < Vectors; ++j)
+        sum[i][j] = _mm512_fmadd_ps(_mm512_set1_ps(left[i * a.row]), row[j], sum[i][j]);
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < Rows; ++i)
+#pragma GCC unroll 3
+    for (int j = 0; j < Vectors; ++j)
+      _mm512_mask_storeu_ps(c + i * c_row + j * kLanes, mask(j), sum[i][j]);
+}
+
+using Tile = decltype(&tile<1, 1>);
+
+template <int Vectors, int... Rows>
+constexpr std::array<Tile, kTall> of_rows(std::integer_sequence<int, Rows...>) {
+  return {tile<Vectors, Rows + 1>...};
+}
+
+template <int... Vectors>
+constexpr std::array<std::array<Tile, kTall>, kVectors> tiles(
+    std::integer_sequence<int, Vectors...>) {
+  return {of_rows<Vectors + 1>(std::make_integer_sequence<int, kTall>())...};
+}
+
+constexpr auto kTiles = tiles(std::make_integer_sequence<int, kVectors>());
+
+void small(const Matrices& a, const Matrices& b, float* c, int64_t batch, int64_t rows,
+           int64_t columns, int64_t inner, int threads) {
+  // Enough blocks of rows for all threads; in each, tiles as even as can be.
+  const int64_t fair = parts(batch * rows, 2 * threads);
+  const int64_t tall = even(rows, std::max<int64_t>(fair, kTall)), down = parts(rows, tall);
+  const int64_t wide = parts(even(columns, kVectors * kLanes), kLanes) * kLanes;
+#pragma omp parallel num_threads(threads) if (threads > 1)
+  {
+    static thread_local std::vector<float> room;
+#pragma omp for schedule(static)
+    for (int64_t n = 0; n < batch * down; ++n) {
+      const int64_t i = n / down, top = n % down * tall, bottom = std::min(top + tall, rows);
+      const Matrices right = rows_together(block(b, i, 0, 0), inner, columns, room);
+      const int64_t step = even(bottom - top, kTall);
+      for (int64_t column = 0; column < columns; column += wide) {
+        const int64_t width = std::min(wide, columns - column), vectors = parts(width, kLanes);
+        const __mmask16 last = 0xffff >> (vectors * kLanes - width);
+        for (int64_t row = top; row < bottom; row += step) {
+          const Tile product = kTiles[vectors - 1][std::min(step, bottom - row) - 1];
+          product(block(a, i, row, 0), block(right, 0, 0, column),
+                  c + (i * rows + row) * columns + column, columns, inner, last);
+        }
+      }
+    }
+  }
+}
+
+void multiply(const Matrices& a, const Matrices& b, float* c, int64_t batch, int64_t rows,
+              int64_t columns, int64_t inner) {
+  const int64_t one = rows * columns * inner;
+  const int threads = batch * one < kAlone ? 1 : at::get_num_threads();
+  (one <= kSmall ? small : large)(a, b, c, batch, rows, columns, inner, threads);
+}
+
+}  // namespace
+
+// c: [batch, rows, columns], contiguous.
+extern "C" void products(const float* a, const float* b, float* c, int64_t batch, int64_t rows,
+                         int64_t columns, int64_t inner, int64_t a_matrix, int64_t a_row,
+                         int64_t a_column, int64_t b_matrix, int64_t b_row, int64_t b_column) {
+  multiply({a, a_matrix, a_row, a_column}, {b, b_matrix, b_row, b_column}, c, batch, rows, columns,
+           inner);
+}
+
+// The same for the code that TorchInductor generates: of tensors it has checked.
+extern "C" AOTITorchError aoti_torch_cpu_products(AtenTensorHandle a, AtenTensorHandle b,
+                                                  AtenTensorHandle* out) {
+  int64_t dimensions, *a_sizes, *b_sizes, *a_strides, *b_strides;
+  void *a_start, *b_start, *c_start;
+  aoti_torch_get_dim(a, &dimensions);
+  aoti_torch_get_sizes(a, &a_sizes);
+  aoti_torch_get_sizes(b, &b_sizes);
+  aoti_torch_get_strides(a, &a_strides);
+  aoti_torch_get_strides(b, &b_strides);
+  aoti_torch_get_data_ptr(a, &a_start);
+  aoti_torch_get_data_ptr(b, &b_start);
+  const bool many = dimensions == 3;
+  const int64_t batch = many ? a_sizes[0] : 1, rows = a_sizes[many], inner = a_sizes[many + 1],
+                columns = b_sizes[many + 1];
+  const int64_t sizes[] = {batch, rows, columns}, strides[] = {rows * columns, columns, 1};
+  const auto error = aoti_torch_empty_strided(
+      dimensions, sizes + !many, strides + !many, aoti_torch_dtype_float32(),
+      aoti_torch_device_type_cpu(), 0, out);
+  if (error != AOTI_TORCH_SUCCESS) return error;
+  aoti_torch_get_data_ptr(*out, &c_start);
+  const auto matrices = [many](const void* start, const int64_t* strides) {
+    return Matrices{static_cast<const float*>(start), many ? strides[0] : 0, strides[many],
+                    strides[many + 1]};
+  };
+  multiply(matrices(a_start, a_strides), matrices(b_start, b_strides),
+           static_cast<float*>(c_start), batch, rows, columns, inner);
+  return AOTI_TORCH_SUCCESS;
+}
+
+// Whether the kernels run here and are the faster ones: with AVX-512 not made by Intel, on which the
+// library that torch multiplies with by default (MKL) does not use AVX-512.
+extern "C" int worthwhile() {
+  __builtin_cpu_init();
+  if (!__builtin_cpu_supports("avx512f") || __builtin_cpu_is("intel")) return 0;
+  const std::vector<float> ones(16 * 16, 1.0f);
+  std::vector<float> result(16 * 16);
+  try {  // a build of torch without it throws, which must not happen among threads
+    at::native::cpublas::brgemm(16, 16, 16, 16, 16, 16, false, ones.data(), ones.data(),
+                                result.data(), false);
+  } catch (...) {
+    return 0;
+  }
+  return result == std::vector<float>(16 * 16, 16.0f);
+}
+
+#else
+extern "C" int worthwhile() { return 0; }
+#endif
