@@ -24,9 +24,10 @@ def report(results):
         "# Benchmarks",
         "Made by `make bench` from [results.json](results.json). Each contender runs in three "
         "processes of its own, one after the other, by turns with the rest, a second at a time, "
-        "all torch and XLA settings at their defaults; medians and quartiles over the rounds. The "
-        "same program runs at another pace in another process, which nobody has explained "
-        "yet. A ratio is taken within each round. Nothing was "
+        "all torch and XLA settings at their defaults; medians and quartiles over the rounds. On "
+        "this machine two threads of one program run at one of two paces, which change within "
+        "seconds, as if the two cores were at times halves of one; so a step as small as the "
+        "sinusoid's is compiled for one thread. A ratio is taken within each round. Nothing was "
         "timed before all meta-gradients agreed on one batch. The first call is that gradient and "
         "the first run, compilers included. Peak memory is the whole process's, libraries too.",
         summary(results),

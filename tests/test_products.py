@@ -6,12 +6,14 @@ from functools import partial
 import pytest
 import torch
 from torch.fx import Graph
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from mamlkit import MAML, MetaStep, SineNetwork, Sinusoids
 from mamlkit.training import compiling
 from mamlkit.training.products import kernel as kernels
 from mamlkit.training.products.graph import call
 from mamlkit.training.products.kernel import WORTH, ToKernel
+from mamlkit.training.products.rules import Ordered, Simpler
 
 SHAPES = [  # tasks, rows, inner, columns; the large first
     *[(3, 245, 576, 64), (2, 64, 245, 576), (4, 300, 9, 1100), (1, 1, 1500, 900)],
@@ -105,6 +107,56 @@ def test_the_factor_that_is_less_work_is_copied(monkeypatch):
     given = next(n for n in graph.nodes if n.target is torch.ops.mamlkit.products.default)
     assert given.meta["val"].shape == (10, 900)
     assert list(graph.nodes)[-1].args[0].meta["val"].shape == (900, 10)
+
+
+def _shapes_after(rule, function, *inputs):
+    """Rewrite the recorded function; see that it still computes the same; return the sides of the
+    matrices that it now multiplies or adds up, and of the numbers that scale a tensor."""
+    graph = make_fx(function, tracing_mode="fake")(*inputs)
+    rule(graph.graph)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    torch.testing.assert_close(graph(*inputs), function(*inputs))
+    aten, found = torch.ops.aten, {}
+    for name in ("mm", "bmm", "mul", "sum"):
+        for overload in getattr(aten, name).overloads():
+            target = getattr(getattr(aten, name), overload)
+            for node in graph.graph.find_nodes(op="call_function", target=target):
+                first = node.args[0].meta["val"]
+                found.setdefault(name, []).append((tuple(first.shape), first.is_contiguous()))
+    return found
+
+
+def test_products_over_an_inner_dimension_of_one_become_multiplications():
+    torch.manual_seed(0)
+    a, b = torch.randn(3, 4, 1), torch.randn(3, 1, 5)
+    assert _shapes_after(Simpler(), torch.bmm, a, b).keys() == {"mul"}
+    assert _shapes_after(Simpler(), torch.mm, a[0], b[0]).keys() == {"mul"}
+
+
+def test_a_number_multiplies_the_smaller_side():
+    """Of A (-0.01 B)ᵀ, 4x4 numbers instead of 90x4; of a product that is larger, its factor."""
+    torch.manual_seed(0)
+    a, b = torch.randn(3, 4, 90), torch.randn(3, 4, 90)
+    scaled = lambda a, b: torch.bmm(a, (-(0.01 * b)).permute(0, 2, 1))
+    assert _shapes_after(Simpler(), scaled, a, b)["mul"] == [((3, 4, 4), True)]
+    assert _shapes_after(Simpler(), scaled, a.mT, b.mT)["mul"] == [((3, 90, 4), False)]
+
+
+def test_products_of_many_rows_and_few_columns_are_turned():
+    torch.manual_seed(0)
+    tall, wide = torch.randn(3, 40, 20), torch.randn(3, 20, 5)
+    assert _shapes_after(Ordered(), torch.bmm, tall, wide)["bmm"] == [((3, 5, 20), False)]
+    assert _shapes_after(Ordered(), torch.bmm, wide.mT, tall.mT)["bmm"] == [((3, 5, 20), False)]
+
+
+def test_transposed_matrices_are_added_up_as_they_lie():
+    torch.manual_seed(0)
+    matrices = torch.randn(3, 4, 5)
+    turned = lambda x: x.permute(0, 2, 1).sum(0, keepdim=True)
+    assert _shapes_after(Ordered(), turned, matrices)["sum"] == [((3, 4, 5), True)]
+    each = lambda x: x.permute(0, 2, 1).sum(1, keepdim=True)  # not over the tasks
+    assert _shapes_after(Ordered(), each, matrices)["sum"] == [((3, 5, 4), False)]
 
 
 @pytest.mark.usefixtures("kernel")
