@@ -120,17 +120,17 @@ def main(only, method):
     spawn = multiprocessing.get_context("spawn")
     for name in only or reversed(cases):
         case, methods = cases[name]
+        section = found.setdefault(name, {"methods": {}})
+        if not method:
+            section["run"] = made_with(os.getloadavg()[0]) | COMMAND
         for each in method or methods:
             queue = spawn.Queue()
             process = spawn.Process(target=measured, args=(case, each, queue))
             process.start()
-            found.setdefault(name, {"run": made_with(os.getloadavg()[0]) | COMMAND}).setdefault(
-                "methods", {}
-            )
             process.join()
             if process.exitcode:
                 raise click.ClickException(f"{each} on {name} failed; the error stands above")
-            found[name]["methods"][each] = queue.get()
+            section["methods"][each] = queue.get()
             RESULTS.write_text(json.dumps(found, indent=1) + "\n")
             click.echo(f"{name} {each}: {json.dumps(found[name]['methods'][each])}")
 

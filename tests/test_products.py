@@ -143,6 +143,28 @@ def test_a_number_multiplies_the_smaller_side():
     assert _shapes_after(Simpler(), scaled, a.mT, b.mT)["mul"] == [((3, 90, 4), False)]
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool, torch.float16])
+def test_a_number_stays_where_it_makes_a_float_or_keeps_one_small(dtype):
+    """Whole numbers times 0.5 are floats, they themselves no factor of a product; and a half that
+    is not scaled down first may overflow."""
+    torch.manual_seed(0)
+    a = torch.randn(10, 300).to(dtype if dtype.is_floating_point else torch.float32)
+    b = torch.randn(300, 90).mul(3).to(dtype)
+    half = lambda a, b: a @ (b * 0.5)
+    turned = lambda a, b: (b * 0.5).permute(1, 0) @ a.permute(1, 0)
+    for function in (half, turned):
+        assert _shapes_after(Simpler(), function, a, b)["mul"][0][0] == (300, 90)
+        if a.dtype == torch.float32:
+            torch.testing.assert_close(
+                _compiled_alone(function, a, b), function(a, b), rtol=1e-4, atol=1e-3
+            )
+
+
+def _compiled_alone(function, *inputs):
+    held = (torch.zeros(1),)
+    return compiling.Compiled(lambda held, xs: function(*xs), held, None)(inputs)
+
+
 def test_products_of_many_rows_and_few_columns_are_turned():
     torch.manual_seed(0)
     tall, wide = torch.randn(3, 40, 20), torch.randn(3, 20, 5)
@@ -169,6 +191,8 @@ def test_products_refuse_what_the_kernel_cannot_do():
     assert product(a[:0], a.mT).shape == (0, 4)
     assert product(a[:, :0], a.mT[:0]).tolist() == [[0.0] * 4] * 4
     assert product(torch.ones(0, 4, 5), torch.ones(0, 5, 2)).shape == (0, 4, 2)
+    for x, y in ((a[:0], a.mT), (a[:, :0], a.mT[:0]), (a, a.mT[:, :0])):
+        torch.testing.assert_close(_compiled_alone(product, x, y), x @ y)
 
 
 @pytest.fixture

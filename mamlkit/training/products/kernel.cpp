@@ -167,6 +167,7 @@ void small(const Matrices& a, const Matrices& b, float* c, int64_t batch, int64_
 
 void multiply(const Matrices& a, const Matrices& b, float* c, int64_t batch, int64_t rows,
               int64_t columns, int64_t inner) {
+  if (batch * rows * columns == 0) return;
   const int64_t one = rows * columns * inner;
   const int threads = batch * one < kAlone ? 1 : at::get_num_threads();
   (one <= kSmall ? small : large)(a, b, c, batch, rows, columns, inner, threads);
@@ -175,14 +176,15 @@ void multiply(const Matrices& a, const Matrices& b, float* c, int64_t batch, int
 }  // namespace
 
 // c: [batch, rows, columns], contiguous.
-extern "C" void products(const float* a, const float* b, float* c, int64_t batch, int64_t rows,
-                         int64_t columns, int64_t inner, int64_t a_matrix, int64_t a_row,
-                         int64_t a_column, int64_t b_matrix, int64_t b_row, int64_t b_column) {
+extern "C" void mamlkit_products(const float* a, const float* b, float* c, int64_t batch,
+                                 int64_t rows, int64_t columns, int64_t inner, int64_t a_matrix,
+                                 int64_t a_row, int64_t a_column, int64_t b_matrix, int64_t b_row,
+                                 int64_t b_column) {
   multiply({a, a_matrix, a_row, a_column}, {b, b_matrix, b_row, b_column}, c, batch, rows, columns,
            inner);
 }
 
-// The same for the code that TorchInductor generates: of tensors it has checked.
+// The same for the code that TorchInductor generates, of tensors whose sizes it knows to fit.
 extern "C" AOTITorchError aoti_torch_cpu_products(AtenTensorHandle a, AtenTensorHandle b,
                                                   AtenTensorHandle* out) {
   int64_t dimensions, *a_sizes, *b_sizes, *a_strides, *b_strides;
@@ -214,7 +216,7 @@ extern "C" AOTITorchError aoti_torch_cpu_products(AtenTensorHandle a, AtenTensor
 
 // Whether the kernels run here and are the faster ones: with AVX-512 not made by Intel, on which the
 // library that torch multiplies with by default (MKL) does not use AVX-512.
-extern "C" int worthwhile() {
+extern "C" int mamlkit_worthwhile() {
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("avx512f") || __builtin_cpu_is("intel")) return 0;
   const std::vector<float> ones(16 * 16, 1.0f);
@@ -229,5 +231,5 @@ extern "C" int worthwhile() {
 }
 
 #else
-extern "C" int worthwhile() { return 0; }
+extern "C" int mamlkit_worthwhile() { return 0; }
 #endif

@@ -28,8 +28,10 @@ def library():
         found = ctypes.CDLL(found._name, mode=ctypes.RTLD_GLOBAL)  # compiled steps look for it
     except (OSError, RuntimeError, ImportError):  # then all is multiplied by torch itself
         return None
-    found.products.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 10
-    return found if found.worthwhile() else None
+    if not found.mamlkit_worthwhile():
+        return None
+    found.mamlkit_products.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 10
+    return found
 
 
 class Shims(dict):
@@ -55,18 +57,10 @@ def products(a: Tensor, b: Tensor) -> Tensor:
 
     Raises ValueError for other tensors.
     """
-    fit = a.ndim == b.ndim in (2, 3) and a.shape[:-2] == b.shape[:-2] and a.shape[-1] == b.shape[-2]
-    if not (fit and all(t.dtype == torch.float32 and t.device.type == "cpu" for t in (a, b))):
-        raise ValueError(
-            f"products: two matrices of float32 on the CPU, or two batches of as many, got "
-            f"{a.dtype} {tuple(a.shape)} and {b.dtype} {tuple(b.shape)} on {a.device}; use a @ b"
-        )
-    shape = *a.shape[:-1], b.shape[-1]
-    if not (a.numel() and b.numel()):
-        return a.new_zeros(shape)
-    c = a.new_empty(shape)
-    multiply(a, b, c)
-    return c
+    c = _result(a, b)
+    if a.numel() and b.numel():
+        multiply(a, b, c)
+    return c.zero_() if not a.shape[-1] else c
 
 
 def multiply(a, b, out):
@@ -74,12 +68,25 @@ def multiply(a, b, out):
     batch = len(a) if a.ndim == 3 else 1
     strides = [t.stride() if t.ndim == 3 else (0, *t.stride()) for t in (a, b)]
     addresses = a.data_ptr(), b.data_ptr(), out.data_ptr()
-    library().products(*addresses, batch, *out.shape[-2:], a.shape[-1], *strides[0], *strides[1])
+    library().mamlkit_products(
+        *addresses, batch, *out.shape[-2:], a.shape[-1], *strides[0], *strides[1]
+    )
 
 
 @products.register_fake
-def _(a, b):
+def _result(a, b):
+    """The tensor for `a @ b`, still empty, or an error."""
+    fit = a.ndim == b.ndim in (2, 3) and a.shape[:-2] == b.shape[:-2] and a.shape[-1] == b.shape[-2]
+    if not (fit and all(map(_multiplied, (a, b)))):
+        raise ValueError(
+            f"products: two matrices of float32 on the CPU, or two batches of as many, got "
+            f"{a.dtype} {tuple(a.shape)} and {b.dtype} {tuple(b.shape)} on {a.device}; use a @ b"
+        )
     return a.new_empty((*a.shape[:-1], b.shape[-1]))
+
+
+def _multiplied(t):
+    return t.dtype == torch.float32 and t.device.type in ("cpu", "meta")
 
 
 class ToKernel:
@@ -97,8 +104,8 @@ class ToKernel:
 
 def _worth(node):
     a, b = (factor.meta["val"] for factor in node.args)
-    kind = a.dtype == torch.float32 and a.device.type in ("cpu", "meta")
-    return kind and a.numel() * b.shape[-1] >= WORTH and library() is not None
+    large = a.numel() * b.shape[-1] >= WORTH
+    return large and _multiplied(a) and _multiplied(b) and library() is not None
 
 
 def _rewritten(graph, node):

@@ -73,15 +73,20 @@ def _replace(graph, targets, rewritten):
 
 
 def _peel(graph, node):
-    """`(inner, number)` with node = number * inner."""
-    if node.target is aten.neg.default:
-        inner, number = _peel(graph, node.args[0])
-        return inner, -number
-    if node.target is aten.mul.Tensor and isinstance(node.args[1], (int, float)):
-        inner, number = _peel(graph, node.args[0])
-        return inner, number * node.args[1]
-    if node.target is aten.permute.default:
-        inner, number = _peel(graph, node.args[0])
-        if number != 1:
-            return call(graph, aten.permute.default, inner, node.args[1]), number
+    """`(inner, number)` with node = number * inner, both of one dtype that no number overflows."""
+    inner = node.args[0] if node.args else None
+    kind = node.meta["val"].dtype
+    if kind in (torch.float32, torch.float64) and getattr(inner, "meta", {}).get("val") is not None:
+        if inner.meta["val"].dtype != kind:  # whole numbers, which a product would not take
+            return node, 1
+        if node.target is aten.neg.default:
+            found, number = _peel(graph, inner)
+            return found, -number
+        if node.target is aten.mul.Tensor and isinstance(node.args[1], (int, float)):
+            found, number = _peel(graph, inner)
+            return found, number * node.args[1]
+        if node.target is aten.permute.default:
+            found, number = _peel(graph, inner)
+            if number != 1:
+                return call(graph, aten.permute.default, found, node.args[1]), number
     return node, 1
