@@ -35,7 +35,7 @@ def library():
 
 
 class Shims(dict):
-    """operation -> how to call it from C++. Can be pickled, as the compiler's cache asks."""
+    """operation -> how to call it from C++. Can be written and read again, as caches ask."""
 
     def __init__(self):
         handle = "AtenTensorHandle"
