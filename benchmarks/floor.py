@@ -1,7 +1,7 @@
 """The arithmetic floor: the matrix products that a meta-step of the Omniglot network consists of,
 timed alone, at their shapes, in the same rounds as the meta-steps. Each is done in the fastest of
-the ways at hand: by torch's own `mm` or `bmm`, or by the kernel that a compiled meta-step gives its
-large products to (`mamlkit/training/products`), as it stands or turned, (Bᵀ Aᵀ)ᵀ.
+the ways at hand: by torch's own `mm` or `bmm`, or by the kernel that a compiled meta-step gives
+products to (`mamlkit/training/products`), as it stands or turned, (Bᵀ Aᵀ)ᵀ.
 
 A convolution is X W: patches `[positions, 9 channels]` times weights `[9 channels, 64]`. One inner
 step, with θ shared by the tasks and θ' of each task's own, needs for every layer

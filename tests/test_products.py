@@ -70,7 +70,8 @@ def _graph(a, b):
     inputs = [graph.placeholder(name) for name in "ab"]
     for node, value in zip(inputs, (a, b), strict=True):
         node.meta["val"] = value
-    graph.output(call(graph, torch.ops.aten.mm.default, *inputs))
+    aten = torch.ops.aten
+    graph.output(call(graph, aten.mm.default if a.ndim == 2 else aten.bmm.default, *inputs))
     return graph
 
 
@@ -79,21 +80,24 @@ def _targets(graph):
 
 
 def test_only_products_of_float32_that_are_worth_a_call_are_given_away(monkeypatch):
-    monkeypatch.setattr(kernels, "library", lambda: object())
     side = round(WORTH ** (1 / 3)) + 1
+    monkeypatch.setattr(kernels, "most", lambda: (2 * side) ** 3)
     given = torch.ops.mamlkit.products.default
     for value, expected in (
         (_zeros(side, side), True),
         (_zeros(side, side, dtype=torch.float64), False),
         (_zeros(side // 2, side // 2), False),
+        (_zeros(side * 3, side * 3), False),
+        (_zeros(30, side, side), True),
+        (_zeros(30, side * 3, side * 3), False),
     ):
         graph = _graph(value, value)
         ToKernel()(graph)
-        assert (given in _targets(graph)) is expected
+        assert (given in _targets(graph)) is expected, value.shape
 
 
 def test_without_the_kernel_nothing_changes(monkeypatch):
-    monkeypatch.setattr(kernels, "library", lambda: None)
+    monkeypatch.setattr(kernels, "most", lambda: 0)
     graph = _graph(_zeros(1000, 1000), _zeros(1000, 1000))
     ToKernel()(graph)
     assert _targets(graph) == [torch.ops.aten.mm.default]
@@ -101,7 +105,7 @@ def test_without_the_kernel_nothing_changes(monkeypatch):
 
 def test_the_factor_that_is_less_work_is_copied(monkeypatch):
     """Xᵀ dY, with a tall X stored by rows: dY is copied, and the result read turned."""
-    monkeypatch.setattr(kernels, "library", lambda: object())
+    monkeypatch.setattr(kernels, "most", lambda: 10**9)
     graph = _graph(_zeros(20000, 900).mT, _zeros(20000, 10))
     ToKernel()(graph)
     given = next(n for n in graph.nodes if n.target is torch.ops.mamlkit.products.default)

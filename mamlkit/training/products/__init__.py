@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch._inductor.custom_graph_pass import CustomGraphPass
 
-from mamlkit.training.products.kernel import ToKernel, library, options
+from mamlkit.training.products.kernel import ToKernel, most, options
 from mamlkit.training.products.rules import Ordered, Simpler
 
 __all__ = ["Products", "options"]
@@ -27,4 +27,4 @@ class Products(CustomGraphPass):
         """What the compiler's cache knows these rules by: their text, and where they apply."""
         here = Path(__file__).parent
         texts = [path.read_text() for kind in ("*.py", "*.cpp") for path in sorted(here.glob(kind))]
-        return "".join([*texts, str(library() is not None)])
+        return "".join([*texts, str(most())])

@@ -1,19 +1,20 @@
-// Batches of matrix products c = a b in float32, with AVX-512.
+// Batches of matrix products c = a b in float32, with AVX2 or AVX-512.
 //
-// Large ones by the kernel that ATen borrows from oneDNN. It wants both factors with rows that lie
-// together in memory; a factor that is stored otherwise is copied first, a block at a time, by the
-// thread that multiplies it. Small ones by a kernel of our own, since at 10 x 40 x 40 numbers most
-// of the time goes into finding the other one and calling it.
+// Small ones by a kernel of our own, since at 10 x 40 x 40 numbers much of the time of any other
+// goes into finding and calling it. Large ones, with AVX-512, by the kernel that ATen borrows from
+// oneDNN. Both want rows that lie together in memory; a factor that is stored otherwise is copied
+// first, of a large one a block at a time, by the thread that multiplies it.
 
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <utility>
 #include <vector>
 
-#ifdef __AVX512F__
+#if defined(__AVX512F__) || (defined(__AVX2__) && defined(__FMA__))
 #include <immintrin.h>
 
 namespace at {
@@ -34,7 +35,36 @@ namespace {
 constexpr int64_t kSmall = 1 << 20;  // multiplications of one matrix with another
 constexpr int64_t kAlone = 1 << 22;  // of a batch: not worth a second thread
 constexpr int64_t kRows = 256, kColumns = 1024, kInner = 640;  // of a block, in the cache
-constexpr int kTall = 8, kVectors = 3, kLanes = 16;            // of a tile, in registers
+
+// The vectors of this processor, and how many make a tile: kTall rows of kVectors, in registers.
+#ifdef __AVX512F__
+constexpr bool kLarge = true;  // whether oneDNN's kernel is to be had
+constexpr int kTall = 8, kVectors = 3, kLanes = 16;
+using Vector = __m512;
+Vector zeros() { return _mm512_setzero_ps(); }
+Vector load(const float* from, int lanes) {
+  return _mm512_maskz_loadu_ps(0xffff >> (kLanes - lanes), from);
+}
+void store(float* to, Vector v, int lanes) {
+  _mm512_mask_storeu_ps(to, 0xffff >> (kLanes - lanes), v);
+}
+Vector add_product(float a, Vector b, Vector c) { return _mm512_fmadd_ps(_mm512_set1_ps(a), b, c); }
+#else
+constexpr bool kLarge = false;
+constexpr int kTall = 6, kVectors = 2, kLanes = 8;
+using Vector = __m256;
+__m256i mask(int lanes) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+Vector zeros() { return _mm256_setzero_ps(); }
+Vector load(const float* from, int lanes) {
+  return lanes == kLanes ? _mm256_loadu_ps(from) : _mm256_maskload_ps(from, mask(lanes));
+}
+void store(float* to, Vector v, int lanes) {  // masked, it takes tens of cycles
+  lanes == kLanes ? _mm256_storeu_ps(to, v) : _mm256_maskstore_ps(to, mask(lanes), v);
+}
+Vector add_product(float a, Vector b, Vector c) { return _mm256_fmadd_ps(_mm256_set1_ps(a), b, c); }
+#endif
 
 // A batch of matrices: where it starts, and how far its matrices, rows and columns lie apart.
 struct Matrices {
@@ -94,33 +124,31 @@ void large(const Matrices& a, const Matrices& b, float* c, int64_t batch, int64_
 }
 
 // c = a b for `Rows` rows and at most `Vectors` vectors of columns, kept in registers while it goes
-// along the inner dimension; `last` tells which columns of the last vector there are. The rows of b
-// lie together, a may lie in memory in any way.
+// along the inner dimension; of the last vector there are `last` lanes. The rows of b lie together,
+// a may lie in memory in any way.
 template <int Vectors, int Rows>
-void tile(const Matrices& a, const Matrices& b, float* c, int64_t c_row, int64_t inner,
-          __mmask16 last) {
-  const auto mask = [last](int j) { return j == Vectors - 1 ? last : __mmask16(-1); };
-  __m512 sum[Rows][Vectors];
+void tile(const Matrices& a, const Matrices& b, float* c, int64_t c_row, int64_t inner, int last) {
+  const auto lanes = [last](int j) { return j == Vectors - 1 ? last : kLanes; };
+  Vector sum[Rows][Vectors];
 #pragma GCC unroll 8
   for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 3
-    for (int j = 0; j < Vectors; ++j) sum[i][j] = _mm512_setzero_ps();
+    for (int j = 0; j < Vectors; ++j) sum[i][j] = zeros();
   const float *left = a.start, *right = b.start;
   for (int64_t k = 0; k < inner; ++k, left += a.column, right += b.row) {
-    __m512 row[Vectors];
+    Vector row[Vectors];
 #pragma GCC unroll 3
-    for (int j = 0; j < Vectors; ++j) row[j] = _mm512_maskz_loadu_ps(mask(j), right + j * kLanes);
+    for (int j = 0; j < Vectors; ++j) row[j] = load(right + j * kLanes, lanes(j));
 #pragma GCC unroll 8
     for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 3
       for (int j = 0; j < Vectors; ++j)
-        sum[i][j] = _mm512_fmadd_ps(_mm512_set1_ps(left[i * a.row]), row[j], sum[i][j]);
+        sum[i][j] = add_product(left[i * a.row], row[j], sum[i][j]);
   }
 #pragma GCC unroll 8
   for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 3
-    for (int j = 0; j < Vectors; ++j)
-      _mm512_mask_storeu_ps(c + i * c_row + j * kLanes, mask(j), sum[i][j]);
+    for (int j = 0; j < Vectors; ++j) store(c + i * c_row + j * kLanes, sum[i][j], lanes(j));
 }
 
 using Tile = decltype(&tile<1, 1>);
@@ -154,7 +182,7 @@ void small(const Matrices& a, const Matrices& b, float* c, int64_t batch, int64_
       const int64_t step = even(bottom - top, kTall);
       for (int64_t column = 0; column < columns; column += wide) {
         const int64_t width = std::min(wide, columns - column), vectors = parts(width, kLanes);
-        const __mmask16 last = 0xffff >> (vectors * kLanes - width);
+        const int last = width - (vectors - 1) * kLanes;
         for (int64_t row = top; row < bottom; row += step) {
           const Tile product = kTiles[vectors - 1][std::min(step, bottom - row) - 1];
           product(block(a, i, row, 0), block(right, 0, 0, column),
@@ -170,7 +198,7 @@ void multiply(const Matrices& a, const Matrices& b, float* c, int64_t batch, int
   if (batch * rows * columns == 0) return;
   const int64_t one = rows * columns * inner;
   const int threads = batch * one < kAlone ? 1 : at::get_num_threads();
-  (one <= kSmall ? small : large)(a, b, c, batch, rows, columns, inner, threads);
+  (one <= kSmall || !kLarge ? small : large)(a, b, c, batch, rows, columns, inner, threads);
 }
 
 }  // namespace
@@ -214,10 +242,12 @@ extern "C" AOTITorchError aoti_torch_cpu_products(AtenTensorHandle a, AtenTensor
   return AOTI_TORCH_SUCCESS;
 }
 
-// Whether the kernels run here and are the faster ones: with AVX-512 not made by Intel, on which the
-// library that torch multiplies with by default (MKL) does not use AVX-512.
-extern "C" int mamlkit_worthwhile() {
+// The multiplications of the largest product, of one matrix with another, for which these kernels
+// are the faster ones here; 0 where they are for none. With AVX-512 that is processors not made by
+// Intel, on which the library that torch multiplies with by default (MKL) does not use AVX-512.
+extern "C" int64_t mamlkit_most() {
   __builtin_cpu_init();
+  if (!kLarge) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? kSmall : 0;
   if (!__builtin_cpu_supports("avx512f") || __builtin_cpu_is("intel")) return 0;
   const std::vector<float> ones(16 * 16, 1.0f);
   std::vector<float> result(16 * 16);
@@ -225,11 +255,12 @@ extern "C" int mamlkit_worthwhile() {
     at::native::cpublas::brgemm(16, 16, 16, 16, 16, 16, false, ones.data(), ones.data(),
                                 result.data(), false);
   } catch (...) {
-    return 0;
+    return kSmall;
   }
-  return result == std::vector<float>(16 * 16, 16.0f);
+  const bool right = result == std::vector<float>(16 * 16, 16.0f);
+  return right ? std::numeric_limits<int64_t>::max() : kSmall;
 }
 
 #else
-extern "C" int mamlkit_worthwhile() { return 0; }
+extern "C" int64_t mamlkit_most() { return 0; }
 #endif

@@ -1,4 +1,4 @@
-"""Matrix products by a kernel that uses the whole of an AVX-512 processor."""
+"""Matrix products by a kernel that small ones, and with AVX-512 all, are faster with."""
 
 import ctypes
 from functools import cache
@@ -18,20 +18,26 @@ WORTH = 10**5  # multiplications; below that, calling costs more than is gained
 def library():
     """`kernel.cpp`, compiled and loaded, or None where it is of no use.
 
-    torch multiplies float32 matrices with MKL, which leaves half of AVX-512 unused on processors
-    not made by Intel. oneDNN, which torch brings for convolutions, does not.
+    torch multiplies float32 matrices with MKL. Small ones spend much of their time on the way
+    there. Large ones leave half of AVX-512 unused on processors not made by Intel; with oneDNN,
+    which torch brings for convolutions, they do not.
     """
-    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+    if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
         return None
     try:
         found = CppCodeCache.load(SOURCE.read_text())
         found = ctypes.CDLL(found._name, mode=ctypes.RTLD_GLOBAL)  # compiled steps look for it
     except (OSError, RuntimeError, ImportError):  # then all is multiplied by torch itself
         return None
-    if not found.mamlkit_worthwhile():
-        return None
     found.mamlkit_products.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 10
-    return found
+    found.mamlkit_most.restype = ctypes.c_int64
+    return found if found.mamlkit_most() else None
+
+
+@cache
+def most():
+    """Multiplications of the largest product, of one matrix with another, to give to the kernel."""
+    return library().mamlkit_most() if library() else 0
 
 
 class Shims(dict):
@@ -104,8 +110,10 @@ class ToKernel:
 
 def _worth(node):
     a, b = (factor.meta["val"] for factor in node.args)
-    large = a.numel() * b.shape[-1] >= WORTH
-    return large and _multiplied(a) and _multiplied(b) and library() is not None
+    multiplications = a.numel() * b.shape[-1]
+    tasks = len(a) if a.ndim == 3 else 1
+    large = multiplications >= WORTH and multiplications <= most() * tasks
+    return large and _multiplied(a) and _multiplied(b)
 
 
 def _rewritten(graph, node):
