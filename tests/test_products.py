@@ -11,8 +11,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from mamlkit import MAML, MetaStep, SineNetwork, Sinusoids
 from mamlkit.training import compiling
 from mamlkit.training.products import kernel as kernels
-from mamlkit.training.products.graph import call
-from mamlkit.training.products.kernel import WORTH, ToKernel
+from mamlkit.training.products.graph import WORTH, call, turned
+from mamlkit.training.products.kernel import ToKernel
 from mamlkit.training.products.rules import Ordered, Simpler
 
 SHAPES = [  # tasks, rows, inner, columns; the large first
@@ -64,14 +64,14 @@ def _zeros(*shape, **options):
     return torch.zeros(*shape, device="meta", **options)
 
 
-def _graph(a, b):
-    """A graph of one product."""
+def _graph(a, b, read=lambda graph, node: node):
+    """A graph of one product, and of how it is read."""
     graph = Graph()
     inputs = [graph.placeholder(name) for name in "ab"]
     for node, value in zip(inputs, (a, b), strict=True):
         node.meta["val"] = value
-    aten = torch.ops.aten
-    graph.output(call(graph, aten.mm.default if a.ndim == 2 else aten.bmm.default, *inputs))
+    product = torch.ops.aten.mm.default if a.ndim == 2 else torch.ops.aten.bmm.default
+    graph.output(read(graph, call(graph, product, *inputs)))
     return graph
 
 
@@ -113,6 +113,16 @@ def test_the_factor_that_is_less_work_is_copied(monkeypatch):
     assert list(graph.nodes)[-1].args[0].meta["val"].shape == (900, 10)
 
 
+def test_the_wider_result_fills_the_lanes(monkeypatch):
+    """(W Xᵀ)ᵀ, ten columns wide, as X Wᵀ, though more is copied; eighty wide, as it is."""
+    monkeypatch.setattr(kernels, "most", lambda: 10**9)
+    for points, expected in ((10, (25, 10, 40)), (80, (25, 40, 80))):
+        graph = _graph(_zeros(25, 40, 40), _zeros(25, points, 40).mT, turned)
+        ToKernel()(graph)
+        given = next(n for n in graph.nodes if n.target is torch.ops.mamlkit.products.default)
+        assert given.meta["val"].shape == expected
+
+
 def _shapes_after(rule, function, *inputs):
     """Rewrite the recorded function; see that it still computes the same; return the sides of the
     matrices that it now multiplies or adds up, and of the numbers that scale a tensor."""
@@ -122,7 +132,7 @@ def _shapes_after(rule, function, *inputs):
     graph.recompile()
     torch.testing.assert_close(graph(*inputs), function(*inputs))
     aten, found = torch.ops.aten, {}
-    for name in ("mm", "bmm", "mul", "sum"):
+    for name in ("mm", "bmm", "mul", "sum", "add"):
         for overload in getattr(aten, name).overloads():
             target = getattr(getattr(aten, name), overload)
             for node in graph.graph.find_nodes(op="call_function", target=target):
@@ -136,6 +146,43 @@ def test_products_over_an_inner_dimension_of_one_become_multiplications():
     a, b = torch.randn(3, 4, 1), torch.randn(3, 1, 5)
     assert _shapes_after(Simpler(), torch.bmm, a, b).keys() == {"mul"}
     assert _shapes_after(Simpler(), torch.mm, a[0], b[0]).keys() == {"mul"}
+
+
+def test_small_products_with_a_vector_become_sums():
+    torch.manual_seed(0)
+    a, b = torch.randn(3, 4, 30), torch.randn(3, 30, 1)
+    for x, y in ((a, b), (b.mT, a.mT)):
+        assert _shapes_after(Simpler(), torch.bmm, x, y).keys() == {"mul", "sum"}
+        assert _shapes_after(Simpler(), torch.mm, x[0], y[0]).keys() == {"mul", "sum"}
+        # Whole numbers would become long ones, and halves be added up as such.
+        assert _shapes_after(Simpler(), torch.bmm, x.half(), y.half()).keys() == {"bmm"}
+        assert _shapes_after(Simpler(), torch.bmm, x.int(), y.int()).keys() == {"bmm"}
+    large = torch.randn(WORTH // 30, 30)
+    assert _shapes_after(Simpler(), torch.mm, large, b[0]).keys() == {"sum", "mul"}
+    assert _shapes_after(Simpler(), torch.mm, torch.cat([large, large]), b[0]).keys() == {"mm"}
+
+
+def test_zeros_are_not_added():
+    torch.manual_seed(0)
+    a = torch.randn(3, 4)
+    nothing = lambda *shape, **options: torch.full(shape, 0.0, **options)
+    turned = lambda a: nothing(4, 3).permute(1, 0) + a, lambda a: a + nothing(1, 4).expand(3, 4)
+    for function in (*turned, lambda a: a.exp() + nothing(3, 4)):
+        assert "add" not in _shapes_after(Simpler(), function, a)
+    wider = lambda a: nothing(2, 3, 4) + a, lambda a: a + nothing(3, 4, dtype=torch.float64)
+    for function in (*wider, lambda a: torch.add(a, nothing(3, 4), alpha=2), lambda a: a + 0.5):
+        assert "add" in _shapes_after(Simpler(), function, a)
+
+
+def test_a_sum_of_transposed_matrices_is_not_transposed_back():
+    torch.manual_seed(0)
+    a, b, c = torch.randn(3, 4), torch.randn(3, 4), torch.randn(2, 3, 4)
+    back = lambda a, b: (a.permute(1, 0) + b.permute(1, 0)).permute(1, 0).relu()
+    assert _shapes_after(Simpler(), back, a, b)["add"] == [((3, 4), True)]
+    once = lambda a, b: (a.permute(1, 0) + b).permute(1, 0)
+    assert _shapes_after(Simpler(), once, a, b.mT.contiguous())["add"] == [((4, 3), False)]
+    round_and_round = lambda c: (c.permute(1, 2, 0) + c.permute(1, 2, 0)).permute(1, 2, 0)
+    assert _shapes_after(Simpler(), round_and_round, c)["add"] == [((3, 4, 2), False)]
 
 
 def test_a_number_multiplies_the_smaller_side():

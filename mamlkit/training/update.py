@@ -1,5 +1,7 @@
 """The common optimisers' updates as functions, so that they compile together with the gradient."""
 
+import math
+
 import torch
 
 
@@ -20,7 +22,7 @@ def traceable(optimizer):
     rare = group.get("amsgrad") or group.get("dampening") or group["maximize"]
     if make is None or rare or isinstance(group["lr"], torch.Tensor):
         return None
-    names, one = make(group)
+    names, once, one = make(group)
     for leaf in group["params"]:
         for name in names:
             empty = torch.zeros(() if name == "step" else leaf.shape, dtype=leaf.dtype)
@@ -28,8 +30,9 @@ def traceable(optimizer):
     state = [{n: optimizer.state[leaf][n] for n in names} for leaf in group["params"]]
 
     def update(params, gradients, state, rate):
+        common = once(state, rate)
         for each in zip(params, gradients, state, strict=True):
-            one(*each, rate)
+            one(*each, rate, *common)
 
     return state, update
 
@@ -46,14 +49,21 @@ def _sgd(group):
             gradient = gradient + momentum * moved if group["nesterov"] else moved
         parameter.sub_(rate * gradient)
 
-    return ["momentum_buffer"] if momentum else [], one
+    return ["momentum_buffer"] if momentum else [], lambda state, rate: (), one
 
 
 def _adam(group):
     """Kingma and Ba 2015, algorithm 1; decoupled decay: Loshchilov and Hutter 2019, algorithm 2."""
     (beta1, beta2), decay = group["betas"], group["weight_decay"]
 
-    def one(parameter, gradient, state, rate):
+    def once(state, rate):
+        # Each parameter counts its own steps, all alike. TorchInductor would work out a power anew
+        # for every few numbers that it moves, and an exponential that several need, once.
+        step = state[0]["step"] + 1
+        logs = [math.log(beta) if beta else -math.inf for beta in group["betas"]]
+        return rate / (1 - torch.exp(logs[0] * step)), 1 - torch.exp(logs[1] * step)
+
+    def one(parameter, gradient, state, rate, scaled_rate, correction):
         mean, square, step = state["exp_avg"], state["exp_avg_sq"], state["step"]
         if decay and group["decoupled_weight_decay"]:
             parameter.mul_(1 - rate * decay)
@@ -62,7 +72,7 @@ def _adam(group):
         step.add_(1)
         mean.mul_(beta1).add_((1 - beta1) * gradient)
         square.mul_(beta2).add_((1 - beta2) * gradient * gradient)
-        root = (square / (1 - beta2**step)).sqrt() + group["eps"]
-        parameter.sub_(rate / (1 - beta1**step) * mean / root)
+        root = (square / correction).sqrt() + group["eps"]
+        parameter.sub_(scaled_rate * mean / root)
 
-    return ["step", "exp_avg", "exp_avg_sq"], one
+    return ["step", "exp_avg", "exp_avg_sq"], once, one

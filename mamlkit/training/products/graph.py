@@ -5,6 +5,7 @@ from torch.fx import Node
 
 aten = torch.ops.aten
 PRODUCTS = aten.mm.default, aten.bmm.default
+WORTH = 10**5  # multiplications; for fewer, calling the kernel costs more than is gained
 
 
 def call(graph, target, *args):

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch._inductor.codecache import CppCodeCache
 
-from mamlkit.training.products.graph import PRODUCTS, call, turned
+from mamlkit.training.products.graph import PRODUCTS, WORTH, call, turned
 
 SOURCE = Path(__file__).with_name("kernel.cpp")
-WORTH = 10**5  # multiplications; below that, calling costs more than is gained
+LANES = 16  # of the widest vectors
+COPY = 4  # multiplications in the time of copying a number
 
 
 @cache
@@ -117,17 +118,24 @@ def _worth(node):
 
 
 def _rewritten(graph, node):
-    """A B, or the same as (Bᵀ Aᵀ)ᵀ: a factor that is not stored row by row has to be copied, and
-    so, as a rule, has a result that is not stored as it is read."""
+    """A B, or the same as (Bᵀ Aᵀ)ᵀ, whichever is less work."""
     a, b = node.args
     product = torch.ops.mamlkit.products.default
     read_turned = all(user.target is torch.ops.aten.permute.default for user in node.users)
+    rows, columns = node.meta["val"].shape[-2:]
     result = node.meta["val"].numel()
-    by_rows = _copied(a, -1) + _copied(b, -1) + result * read_turned
-    by_columns = _copied(a, -2) + _copied(b, -2) + result * (not read_turned)
+    by_rows = _work(a, columns, _copied(a, -1) + _copied(b, -1) + result * read_turned)
+    by_columns = _work(b, rows, _copied(a, -2) + _copied(b, -2) + result * (not read_turned))
     if by_columns < by_rows:
         return turned(graph, call(graph, product, turned(graph, b), turned(graph, a)))
     return call(graph, product, a, b)
+
+
+def _work(left, columns, copied):
+    """Multiplications, those of lanes without a column among them, and copies: of factors that
+    would have to lie otherwise in memory, and of a result that is read otherwise."""
+    lanes = -(-columns // LANES) * LANES
+    return left.meta["val"].numel() * lanes + COPY * copied
 
 
 def _copied(factor, side):

@@ -1,31 +1,57 @@
 """Rules that change the matrix products of a graph, or what is next to them, for speed."""
 
 import torch
+from torch.fx import Node
 
-from mamlkit.training.products.graph import PRODUCTS, call, turned
+from mamlkit.training.products.graph import PRODUCTS, WORTH, call, turned
 
 aten = torch.ops.aten
 
 
 class Simpler:
-    """Less arithmetic. Two rules, found by reading the code generated for the sinusoid meta-step:
+    """Less arithmetic. Rules found by reading the code generated for the sinusoid meta-step:
 
     - A product over an inner dimension of 1 is no product: it becomes a multiplication, which the
       compiler merges with its neighbours.
+    - Nor is a small product with a vector: a multiplication and a sum.
     - A number that multiplies a large operand, such as the inner step size, multiplies the smaller
       product instead: A (αB) becomes α (A B).
+    - Zeros are not added: A + 0 becomes A. Nor is a sum of transposed matrices transposed back:
+      (Aᵀ + Bᵀ)ᵀ becomes A + B.
     """
 
     def __call__(self, graph):
         """Rewrite the graph in place."""
-        _replace(graph, PRODUCTS, self._rewritten)
+        _replace(graph, (aten.add.Tensor,), self._sum)
+        _replace(graph, (aten.permute.default,), self._turned_back)
+        _replace(graph, PRODUCTS, self._product)
 
-    def _rewritten(self, graph, node):
+    def _sum(self, graph, node):
+        for zeros, other in (node.args, node.args[::-1]):
+            if _zero(zeros) and isinstance(other, Node) and not node.kwargs:
+                here, there = node.meta["val"], other.meta["val"]
+                if here.shape == there.shape and here.dtype == there.dtype:
+                    return other
+        return None
+
+    def _turned_back(self, graph, node):
+        total, dims = node.args
+        terms = total.args if _is(total, aten.add.Tensor) and not total.kwargs else ()
+        there = [term.args[1] for term in terms if _is(term, aten.permute.default)]
+        if len(there) == 2 and all([order[d] for d in dims] == sorted(dims) for order in there):
+            return call(graph, aten.add.Tensor, *(term.args[0] for term in terms))
+        return None
+
+    def _product(self, graph, node):
         a, b = node.args
         rows, inner = a.meta["val"].shape[-2:]
         columns = b.meta["val"].shape[-1]
         if inner == 1:
             return call(graph, aten.mul.Tensor, a, b)
+        if 1 in (rows, columns) and a.meta["val"].numel() * columns < WORTH and _floats(node):
+            if columns == 1:
+                return _summed(graph, call(graph, aten.mul.Tensor, a, turned(graph, b)), -1)
+            return _summed(graph, call(graph, aten.mul.Tensor, turned(graph, a), b), -2)
         a, outside_a = _peel(graph, a) if inner > columns else (a, 1)
         b, outside_b = _peel(graph, b) if inner > rows else (b, 1)
         if (a, b) == node.args:
@@ -72,21 +98,41 @@ def _replace(graph, targets, rewritten):
                 graph.erase_node(node)
 
 
+def _is(node, *targets):
+    return isinstance(node, Node) and node.target in targets
+
+
+def _zero(node):
+    """Whether it is a tensor of zeros, as it was made or seen otherwise."""
+    while _is(node, aten.permute.default, aten.expand.default):
+        node = node.args[0]
+    return _is(node, aten.full.default) and node.args[1] == 0
+
+
+def _summed(graph, node, dim):
+    return call(graph, aten.sum.dim_IntList, node, [dim], True)
+
+
+def _floats(node):
+    """Whether its numbers are those that neither overflow nor change their kind when multiplied."""
+    return node.meta["val"].dtype in (torch.float32, torch.float64)
+
+
 def _peel(graph, node):
     """`(inner, number)` with node = number * inner, both of one dtype that no number overflows."""
     inner = node.args[0] if node.args else None
-    kind = node.meta["val"].dtype
-    if kind in (torch.float32, torch.float64) and getattr(inner, "meta", {}).get("val") is not None:
-        if inner.meta["val"].dtype != kind:  # whole numbers, which a product would not take
-            return node, 1
-        if node.target is aten.neg.default:
-            found, number = _peel(graph, inner)
-            return found, -number
-        if node.target is aten.mul.Tensor and isinstance(node.args[1], (int, float)):
-            found, number = _peel(graph, inner)
-            return found, number * node.args[1]
-        if node.target is aten.permute.default:
-            found, number = _peel(graph, inner)
-            if number != 1:
-                return call(graph, aten.permute.default, found, node.args[1]), number
+    if not _floats(node) or getattr(inner, "meta", {}).get("val") is None:
+        return node, 1
+    if inner.meta["val"].dtype != node.meta["val"].dtype:  # whole numbers, which no product takes
+        return node, 1
+    if node.target is aten.neg.default:
+        found, number = _peel(graph, inner)
+        return found, -number
+    if node.target is aten.mul.Tensor and isinstance(node.args[1], (int, float)):
+        found, number = _peel(graph, inner)
+        return found, number * node.args[1]
+    if node.target is aten.permute.default:
+        found, number = _peel(graph, inner)
+        if number != 1:
+            return call(graph, aten.permute.default, found, node.args[1]), number
     return node, 1
