@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import click
+import torch
 
 HERE = Path(__file__).parent
 RESULTS, REPORT, PLOT = HERE / "results.json", HERE / "RESULTS.md", HERE / "scaling.png"
@@ -27,12 +28,16 @@ MODULES = {"parallel-metalearn": "metalearn"}  # the module's name, where it is 
 @click.option("--only", multiple=True, type=click.Choice(SECTIONS), help="Some sections.")
 @click.option("--rounds", type=click.IntRange(min=1), help="Turns of each contender.")
 @click.option("--seconds", default=1.0, show_default=True, help="Length of a turn.")
+@click.option("--apart", is_flag=True, help="Keep the numbers beside those of another machine.")
 @click.option("--full", is_flag=True, help="On a GPU: also the paper's 60,000 iterations.")
-def main(only, rounds, seconds, full):
+def main(only, rounds, seconds, apart, full):
     """Time mamlkit beside its peers. Sections left out keep their numbers in results.json."""
     missing = [name for name in PEERS if find_spec(name) is None]
     if missing:
         raise click.ClickException(f"{missing[0]} is missing; pip install --editable '.[bench]'")
+    others = set(only or SECTIONS) - {"sine", "omniglot", "omniglot-75"}
+    if apart and others:
+        raise click.UsageError(f"--apart keeps cases beside peers, not {min(others)}; use --only")
     load = os.getloadavg()[0]
     if load > 0.5:
         click.echo(f"The load is {load:.1f}: something else runs here, and will show.", err=True)
@@ -40,7 +45,7 @@ def main(only, rounds, seconds, full):
         click.echo(f"{name}")
         found = measured(name, rounds or ROUNDS[name], seconds, full)
         if found is not None:
-            keep(name, {"run": run(load), **found})
+            keep(name, {"run": run(load), **found}, apart)
 
 
 def measured(name, rounds, seconds, full):
@@ -69,6 +74,7 @@ def run(load):
         "date": datetime.date.today().isoformat(),
         "machine": {
             "cpu": _cpu(),
+            "vectors": torch.backends.cpu.get_cpu_capability(),
             "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
             "system": platform.platform(),
             "load_before": load,
@@ -88,12 +94,16 @@ def _cpu():
         return platform.processor() or platform.machine()
 
 
-def keep(name, section):
+def keep(name, section, apart=False):
     """Put the section into results.json, and make the tables and the plot anew."""
     from benchmarks import render, scaling
 
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    results[name] = section
+    if apart:
+        there = results.setdefault("apart", {}).setdefault(section["run"]["machine"]["vectors"], {})
+        there[name] = section
+    else:
+        results[name] = section
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     REPORT.write_text(render.report(results))
     if name == "scaling":

@@ -35,6 +35,8 @@ def report(results):
     parts += [_cost(results["cost"])] if "cost" in results else []
     parts += [_scaling(results["scaling"])] if "scaling" in results else []
     parts += [_gpu(results["gpu"])] if "gpu" in results else []
+    for vectors, sections in results.get("apart", {}).items():
+        parts += [f"## On a processor with {vectors}", summary(sections)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -90,9 +92,10 @@ def _table(contenders):
 def _case(case, section):
     run, contenders = section["run"], section["contenders"]
     machine = run["machine"]
+    vectors = f" with {machine['vectors']}" if "vectors" in machine else ""
     distances = [c["gradient_distance"] for c in contenders.values() if "gradient_distance" in c]
     where = (
-        f"{machine['cpu']}, {machine['cores']} cores, torch {run['versions']['torch']}, "
+        f"{machine['cpu']}{vectors}, {machine['cores']} cores, torch {run['versions']['torch']}, "
         f"JAX {run['versions']['jax']}, {run['date']}, `{run['command']}`; meta-gradients agree "
         f"within {max(distances):.0e}."
     )

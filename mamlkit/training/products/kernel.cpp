@@ -1,9 +1,10 @@
 // Batches of matrix products c = a b in float32, with AVX2 or AVX-512.
 //
-// Small ones by a kernel of our own, since at 10 x 40 x 40 numbers much of the time of any other
-// goes into finding and calling it. Large ones, with AVX-512, by the kernel that ATen borrows from
-// oneDNN. Both want rows that lie together in memory; a factor that is stored otherwise is copied
-// first, of a large one a block at a time, by the thread that multiplies it.
+// By tiles that fit into the registers. Small ones at once, since at 10 x 40 x 40 numbers much of
+// the time of other libraries goes into finding and calling the right kernel; large ones in blocks
+// that stay in the cache, with AVX-512 by the kernel that ATen borrows from oneDNN. Both want rows
+// that lie together in memory; a factor that is stored otherwise is copied first, of a large one a
+// block at a time, by the thread that multiplies it.
 
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 
@@ -34,12 +35,13 @@ namespace {
 
 constexpr int64_t kSmall = 1 << 20;  // multiplications of one matrix with another
 constexpr int64_t kAlone = 1 << 22;  // of a batch: not worth a second thread
-constexpr int64_t kRows = 256, kColumns = 1024, kInner = 640;  // of a block, in the cache
 
-// The vectors of this processor, and how many make a tile: kTall rows of kVectors, in registers.
+// The vectors of this processor; how many make a tile, kTall rows of kVectors; and the most rows,
+// columns and inner numbers of a block.
 #ifdef __AVX512F__
-constexpr bool kLarge = true;  // whether oneDNN's kernel is to be had
+constexpr bool kBorrowed = true;  // whether oneDNN's kernel is to be had
 constexpr int kTall = 8, kVectors = 3, kLanes = 16;
+constexpr int64_t kRows = 256, kColumns = 1024, kInner = 640;
 using Vector = __m512;
 Vector zeros() { return _mm512_setzero_ps(); }
 Vector load(const float* from, int lanes) {
@@ -50,8 +52,9 @@ void store(float* to, Vector v, int lanes) {
 }
 Vector add_product(float a, Vector b, Vector c) { return _mm512_fmadd_ps(_mm512_set1_ps(a), b, c); }
 #else
-constexpr bool kLarge = false;
+constexpr bool kBorrowed = false;
 constexpr int kTall = 6, kVectors = 2, kLanes = 8;
+constexpr int64_t kRows = 128, kColumns = 1024, kInner = 384;
 using Vector = __m256;
 __m256i mask(int lanes) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -96,44 +99,19 @@ constexpr int64_t parts(int64_t whole, int64_t part) { return (whole + part - 1)
 // The size of parts as even as can be, of at most `most` each.
 constexpr int64_t even(int64_t whole, int64_t most) { return parts(whole, parts(whole, most)); }
 
-void large(const Matrices& a, const Matrices& b, float* c, int64_t batch, int64_t rows,
-           int64_t columns, int64_t inner, int threads) {
-  int64_t tall = std::min(kRows, rows), wide = std::min(kColumns, columns);  // one block
-  while (batch * parts(rows, tall) * parts(columns, wide) < 2 * threads &&
-         std::max(tall, wide) > 64)
-    (tall > wide ? tall : wide) = (std::max(tall, wide) + 1) / 2;
-  const int64_t down = parts(rows, tall), across = parts(columns, wide);
-#pragma omp parallel num_threads(threads)
-  {
-    static thread_local std::vector<float> left_room, right_room;
-#pragma omp for schedule(static)
-    for (int64_t n = 0; n < batch * down * across; ++n) {
-      const int64_t i = n / (down * across);
-      const int64_t row = n / across % down * tall, column = n % across * wide;
-      const int64_t height = std::min(tall, rows - row), width = std::min(wide, columns - column);
-      for (int64_t k = 0; k < inner; k += kInner) {
-        const int64_t depth = std::min(kInner, inner - k);
-        const Matrices left = rows_together(block(a, i, row, k), height, depth, left_room);
-        const Matrices right = rows_together(block(b, i, k, column), depth, width, right_room);
-        at::native::cpublas::brgemm(height, width, depth, left.row, right.row, columns, k > 0,
-                                    left.start, right.start,
-                                    c + (i * rows + row) * columns + column, false);
-      }
-    }
-  }
-}
-
-// c = a b for `Rows` rows and at most `Vectors` vectors of columns, kept in registers while it goes
-// along the inner dimension; of the last vector there are `last` lanes. The rows of b lie together,
-// a may lie in memory in any way.
+// c = a b, or c += a b, for `Rows` rows and at most `Vectors` vectors of columns, kept in registers
+// while it goes along the inner dimension; of the last vector there are `last` lanes. The rows of b
+// lie together, a may lie in memory in any way.
 template <int Vectors, int Rows>
-void tile(const Matrices& a, const Matrices& b, float* c, int64_t c_row, int64_t inner, int last) {
+void tile(const Matrices& a, const Matrices& b, float* c, int64_t c_row, int64_t inner, int last,
+          bool add) {
   const auto lanes = [last](int j) { return j == Vectors - 1 ? last : kLanes; };
   Vector sum[Rows][Vectors];
 #pragma GCC unroll 8
   for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 3
-    for (int j = 0; j < Vectors; ++j) sum[i][j] = zeros();
+    for (int j = 0; j < Vectors; ++j)
+      sum[i][j] = add ? load(c + i * c_row + j * kLanes, lanes(j)) : zeros();
   const float *left = a.start, *right = b.start;
   for (int64_t k = 0; k < inner; ++k, left += a.column, right += b.row) {
     Vector row[Vectors];
@@ -166,29 +144,65 @@ constexpr std::array<std::array<Tile, kTall>, kVectors> tiles(
 
 constexpr auto kTiles = tiles(std::make_integer_sequence<int, kVectors>());
 
+// The same for any number of rows and columns, in tiles as even as can be.
+void in_tiles(const Matrices& a, const Matrices& b, float* c, int64_t c_row, int64_t rows,
+              int64_t columns, int64_t inner, bool add) {
+  const int64_t tall = even(rows, kTall);
+  const int64_t wide = parts(even(columns, kVectors * kLanes), kLanes) * kLanes;
+  for (int64_t column = 0; column < columns; column += wide) {
+    const int64_t width = std::min(wide, columns - column), vectors = parts(width, kLanes);
+    const int last = width - (vectors - 1) * kLanes;
+    for (int64_t row = 0; row < rows; row += tall) {
+      const Tile product = kTiles[vectors - 1][std::min(tall, rows - row) - 1];
+      product(block(a, 0, row, 0), block(b, 0, 0, column), c + row * c_row + column, c_row, inner,
+              last, add);
+    }
+  }
+}
+
+void large(const Matrices& a, const Matrices& b, float* c, int64_t batch, int64_t rows,
+           int64_t columns, int64_t inner, int threads) {
+  int64_t tall = std::min(kRows, rows), wide = std::min(kColumns, columns);  // one block
+  while (batch * parts(rows, tall) * parts(columns, wide) < 2 * threads &&
+         std::max(tall, wide) > 64)
+    (tall > wide ? tall : wide) = (std::max(tall, wide) + 1) / 2;
+  const int64_t down = parts(rows, tall), across = parts(columns, wide);
+#pragma omp parallel num_threads(threads)
+  {
+    static thread_local std::vector<float> left_room, right_room;
+#pragma omp for schedule(static)
+    for (int64_t n = 0; n < batch * down * across; ++n) {
+      const int64_t i = n / (down * across);
+      const int64_t row = n / across % down * tall, column = n % across * wide;
+      const int64_t height = std::min(tall, rows - row), width = std::min(wide, columns - column);
+      for (int64_t k = 0; k < inner; k += kInner) {
+        const int64_t depth = std::min(kInner, inner - k);
+        const Matrices left = rows_together(block(a, i, row, k), height, depth, left_room);
+        const Matrices right = rows_together(block(b, i, k, column), depth, width, right_room);
+        float* const result = c + (i * rows + row) * columns + column;
+        if (kBorrowed)
+          at::native::cpublas::brgemm(height, width, depth, left.row, right.row, columns, k > 0,
+                                      left.start, right.start, result, false);
+        else
+          in_tiles(left, right, result, columns, height, width, depth, k > 0);
+      }
+    }
+  }
+}
+
 void small(const Matrices& a, const Matrices& b, float* c, int64_t batch, int64_t rows,
            int64_t columns, int64_t inner, int threads) {
-  // Enough blocks of rows for all threads; in each, tiles as even as can be.
-  const int64_t fair = parts(batch * rows, 2 * threads);
+  const int64_t fair = parts(batch * rows, 2 * threads);  // enough blocks of rows for all threads
   const int64_t tall = even(rows, std::max<int64_t>(fair, kTall)), down = parts(rows, tall);
-  const int64_t wide = parts(even(columns, kVectors * kLanes), kLanes) * kLanes;
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
     static thread_local std::vector<float> room;
 #pragma omp for schedule(static)
     for (int64_t n = 0; n < batch * down; ++n) {
-      const int64_t i = n / down, top = n % down * tall, bottom = std::min(top + tall, rows);
+      const int64_t i = n / down, top = n % down * tall;
       const Matrices right = rows_together(block(b, i, 0, 0), inner, columns, room);
-      const int64_t step = even(bottom - top, kTall);
-      for (int64_t column = 0; column < columns; column += wide) {
-        const int64_t width = std::min(wide, columns - column), vectors = parts(width, kLanes);
-        const int last = width - (vectors - 1) * kLanes;
-        for (int64_t row = top; row < bottom; row += step) {
-          const Tile product = kTiles[vectors - 1][std::min(step, bottom - row) - 1];
-          product(block(a, i, row, 0), block(right, 0, 0, column),
-                  c + (i * rows + row) * columns + column, columns, inner, last);
-        }
-      }
+      in_tiles(block(a, i, top, 0), right, c + (i * rows + top) * columns, columns,
+               std::min(tall, rows - top), columns, inner, false);
     }
   }
 }
@@ -198,7 +212,7 @@ void multiply(const Matrices& a, const Matrices& b, float* c, int64_t batch, int
   if (batch * rows * columns == 0) return;
   const int64_t one = rows * columns * inner;
   const int threads = batch * one < kAlone ? 1 : at::get_num_threads();
-  (one <= kSmall || !kLarge ? small : large)(a, b, c, batch, rows, columns, inner, threads);
+  (one <= kSmall ? small : large)(a, b, c, batch, rows, columns, inner, threads);
 }
 
 }  // namespace
@@ -243,22 +257,24 @@ extern "C" AOTITorchError aoti_torch_cpu_products(AtenTensorHandle a, AtenTensor
 }
 
 // The multiplications of the largest product, of one matrix with another, for which these kernels
-// are the faster ones here; 0 where they are for none. With AVX-512 that is processors not made by
-// Intel, on which the library that torch multiplies with by default (MKL) does not use AVX-512.
+// are the faster ones here; 0 where they are for none. Measured on AMD's processors, with AVX2 and
+// with AVX-512. On Intel's, whose own library (MKL) torch multiplies with by default, nothing was
+// measured: small products are taken with AVX2, where finding and calling is what costs, no others.
 extern "C" int64_t mamlkit_most() {
   __builtin_cpu_init();
-  if (!kLarge) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? kSmall : 0;
-  if (!__builtin_cpu_supports("avx512f") || __builtin_cpu_is("intel")) return 0;
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 0;
+  if (kBorrowed && !__builtin_cpu_supports("avx512f")) return 0;
+  if (__builtin_cpu_is("intel")) return kBorrowed ? 0 : kSmall;
   const std::vector<float> ones(16 * 16, 1.0f);
   std::vector<float> result(16 * 16);
   try {  // a build of torch without it throws, which must not happen among threads
-    at::native::cpublas::brgemm(16, 16, 16, 16, 16, 16, false, ones.data(), ones.data(),
-                                result.data(), false);
+    if (kBorrowed)
+      at::native::cpublas::brgemm(16, 16, 16, 16, 16, 16, false, ones.data(), ones.data(),
+                                  result.data(), false);
   } catch (...) {
     return kSmall;
   }
-  const bool right = result == std::vector<float>(16 * 16, 16.0f);
-  return right ? std::numeric_limits<int64_t>::max() : kSmall;
+  return std::numeric_limits<int64_t>::max();
 }
 
 #else
