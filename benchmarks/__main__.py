@@ -35,7 +35,9 @@ def main(only, rounds, seconds, apart, full):
     missing = [name for name in PEERS if find_spec(name) is None]
     if missing:
         raise click.ClickException(f"{missing[0]} is missing; pip install --editable '.[bench]'")
-    others = set(only or SECTIONS) - {"sine", "omniglot", "omniglot-75"}
+    from benchmarks.cases import CASES  # needs the peers
+
+    others = set(only or SECTIONS) - set(CASES)
     if apart and others:
         raise click.UsageError(f"--apart keeps cases beside peers, not {min(others)}; use --only")
     load = os.getloadavg()[0]

@@ -25,15 +25,20 @@ def results():
     return json.loads(path.read_text())
 
 
+@pytest.fixture(scope="module")
+def machines(results):
+    """name -> section, for the main machine and for those kept apart."""
+    return [{k: v for k, v in results.items() if k != "apart"}, *results.get("apart", {}).values()]
+
+
 def test_tables_are_what_was_measured(results):
     assert (ROOT / "benchmarks" / "RESULTS.md").read_text() == render.report(results)
     readme = (ROOT / "README.md").read_text()
     assert render.insert(readme, results) == readme
 
 
-def test_results_say_how_they_came_about(results):
-    others = [section for found in results.get("apart", {}).values() for section in found.values()]
-    for section in [*(found for name, found in results.items() if name != "apart"), *others]:
+def test_results_say_how_they_came_about(machines):
+    for section in itertools.chain(*(found.values() for found in machines)):
         run = section["run"]
         assert run["command"].startswith("python -m benchmarks")
         assert run["machine"]["cpu"] and run["machine"]["cores"] >= 1
@@ -42,8 +47,7 @@ def test_results_say_how_they_came_about(results):
             assert run["versions"][name]
 
 
-def test_every_contender_was_checked_and_timed(results):
-    machines = [results, *results.get("apart", {}).values()]
+def test_every_contender_was_checked_and_timed(machines):
     for name, found in itertools.product(CASES, machines):
         if name not in found:
             continue

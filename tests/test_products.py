@@ -162,16 +162,36 @@ def test_small_products_with_a_vector_become_sums():
     assert _shapes_after(Simpler(), torch.mm, torch.cat([large, large]), b[0]).keys() == {"mm"}
 
 
+def _product_and(other):
+    return lambda a, b: a @ b + other()
+
+
+def _and_product(other):
+    return lambda a, b: other() + a @ b
+
+
 def test_zeros_are_not_added():
     torch.manual_seed(0)
-    a = torch.randn(3, 4)
+    a, b = torch.randn(3, 5), torch.randn(5, 4)
     nothing = lambda *shape, **options: torch.full(shape, 0.0, **options)
-    turned = lambda a: nothing(4, 3).permute(1, 0) + a, lambda a: a + nothing(1, 4).expand(3, 4)
-    for function in (*turned, lambda a: a.exp() + nothing(3, 4)):
-        assert "add" not in _shapes_after(Simpler(), function, a)
-    wider = lambda a: nothing(2, 3, 4) + a, lambda a: a + nothing(3, 4, dtype=torch.float64)
-    for function in (*wider, lambda a: torch.add(a, nothing(3, 4), alpha=2), lambda a: a + 0.5):
-        assert "add" in _shapes_after(Simpler(), function, a)
+    for zeros in (lambda: nothing(4, 3).permute(1, 0), lambda: nothing(1, 4).expand(3, 4)):
+        assert "add" not in _shapes_after(Simpler(), _product_and(zeros), a, b)
+        assert "add" not in _shapes_after(Simpler(), _and_product(zeros), a, b)
+    wider = lambda: nothing(2, 3, 4), lambda: nothing(3, 4, dtype=torch.float64), lambda: 0.5
+    for other in wider:
+        assert "add" in _shapes_after(Simpler(), _product_and(other), a, b)
+    twice = lambda a, b: torch.add(a @ b, nothing(3, 4), alpha=2)
+    assert "add" in _shapes_after(Simpler(), twice, a, b)
+
+
+def test_a_sum_with_zeros_outlives_a_change_of_what_was_added():
+    def function(held, added):
+        before = held[0] + torch.full((3,), 0.0)
+        held[0].add_(added[0])
+        return before
+
+    compiled = compiling.Compiled(function, (torch.ones(3),), None)
+    assert compiled((torch.ones(3),)).tolist() == [1, 1, 1]
 
 
 def test_a_sum_of_transposed_matrices_is_not_transposed_back():

@@ -57,10 +57,10 @@ def _adam(group):
     (beta1, beta2), decay = group["betas"], group["weight_decay"]
 
     def once(state, rate):
-        # Each parameter counts its own steps, all alike. TorchInductor would work out a power anew
-        # for every few numbers that it moves, and an exponential that several need, once.
+        # Each parameter counts its own steps, all alike. A power (β ** step) TorchInductor would
+        # work out anew for every few numbers that it moves, an exponential that several need, once.
         step = state[0]["step"] + 1
-        logs = [math.log(beta) if beta else -math.inf for beta in group["betas"]]
+        logs = [math.log(beta) if beta else -math.inf for beta in (beta1, beta2)]
         return rate / (1 - torch.exp(logs[0] * step)), 1 - torch.exp(logs[1] * step)
 
     def one(parameter, gradient, state, rate, scaled_rate, correction):

@@ -2,9 +2,9 @@
 //
 // By tiles that fit into the registers. Small ones at once, since at 10 x 40 x 40 numbers much of
 // the time of other libraries goes into finding and calling the right kernel; large ones in blocks
-// that stay in the cache, with AVX-512 by the kernel that ATen borrows from oneDNN. Both want rows
-// that lie together in memory; a factor that is stored otherwise is copied first, of a large one a
-// block at a time, by the thread that multiplies it.
+// that stay in the cache, with AVX-512 by the kernel that ATen borrows from oneDNN. A factor whose
+// rows do not lie together in memory is copied first by the thread that multiplies it: of a small
+// product the right one, of a large one both, a block at a time.
 
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 
@@ -274,7 +274,8 @@ extern "C" int64_t mamlkit_most() {
   } catch (...) {
     return kSmall;
   }
-  return std::numeric_limits<int64_t>::max();
+  const bool right = !kBorrowed || result == std::vector<float>(16 * 16, 16.0f);
+  return right ? std::numeric_limits<int64_t>::max() : kSmall;
 }
 
 #else

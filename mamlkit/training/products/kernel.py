@@ -20,8 +20,8 @@ def library():
     """`kernel.cpp`, compiled and loaded, or None where it is of no use.
 
     torch multiplies float32 matrices with MKL. Small ones spend much of their time on the way
-    there. Large ones leave half of AVX-512 unused on processors not made by Intel, and with AVX2
-    spend a tenth or two of theirs on copying factors that are read only a few times.
+    there. Large ones leave half of AVX-512 unused on processors not made by Intel, and with AVX2,
+    seen on one of AMD's, spend a sixth of theirs on copying factors that are read a few times.
     """
     if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
         return None

@@ -16,8 +16,9 @@ class Simpler:
     - Nor is a small product with a vector: a multiplication and a sum.
     - A number that multiplies a large operand, such as the inner step size, multiplies the smaller
       product instead: A (αB) becomes α (A B).
-    - Zeros are not added: A + 0 becomes A. Nor is a sum of transposed matrices transposed back:
-      (Aᵀ + Bᵀ)ᵀ becomes A + B.
+    - Zeros are not added to a product: A B + 0 becomes A B. (To an input they are: what held the
+      sum may have to outlive a change of that input in place.) Nor is a sum of transposed matrices
+      transposed back: (Aᵀ + Bᵀ)ᵀ becomes A + B.
     """
 
     def __call__(self, graph):
@@ -28,7 +29,7 @@ class Simpler:
 
     def _sum(self, graph, node):
         for zeros, other in (node.args, node.args[::-1]):
-            if _zero(zeros) and isinstance(other, Node) and not node.kwargs:
+            if _zero(zeros) and _is(other, *PRODUCTS) and not node.kwargs:
                 here, there = node.meta["val"], other.meta["val"]
                 if here.shape == there.shape and here.dtype == there.dtype:
                     return other
