@@ -72,6 +72,7 @@ class Ordered:
         """Rewrite the graph in place."""
         _replace(graph, (aten.bmm.default,), self._product)
         _replace(graph, (aten.sum.dim_IntList,), self._sum)
+        _replace(graph, (aten.sum.dim_IntList,), self._in_two)
 
     def _product(self, graph, node):
         a, b = node.args
@@ -86,6 +87,13 @@ class Ordered:
         if not (flipped and dims == [0] and keep == [True] and not node.kwargs):
             return None
         return turned(graph, call(graph, aten.sum.dim_IntList, summed.args[0], dims, True))
+
+    def _in_two(self, graph, node):
+        summed, dims, *keep = node.args
+        if not (len(dims) > 1 and dims[0] == 0 and keep == [True] and not node.kwargs):
+            return None
+        within = call(graph, aten.sum.dim_IntList, summed, dims[1:], True)
+        return call(graph, aten.sum.dim_IntList, within, [0], True)
 
 
 def _replace(graph, targets, rewritten):
