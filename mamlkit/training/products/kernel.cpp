@@ -36,12 +36,17 @@ namespace {
 constexpr int64_t kSmall = 1 << 20;  // multiplications of one matrix with another
 constexpr int64_t kAlone = 1 << 22;  // of a batch: not worth a second thread
 
-// The vectors of this processor; how many make a tile, kTall rows of kVectors; and the most rows,
-// columns and inner numbers of a block.
+// The most rows, columns and inner numbers of a block.
+constexpr int64_t kRows = 256, kColumns = 1024, kInner = 640;
+
+constexpr int64_t kLine = 16;  // numbers that come into the cache together
+
+void fetch(const float* from) { _mm_prefetch(reinterpret_cast<const char*>(from), _MM_HINT_T0); }
+
+// The vectors of this processor, and how many make a tile: kTall rows of kVectors.
 #ifdef __AVX512F__
 constexpr bool kBorrowed = true;  // whether oneDNN's kernel is to be had
 constexpr int kTall = 8, kVectors = 3, kLanes = 16;
-constexpr int64_t kRows = 256, kColumns = 1024, kInner = 640;
 using Vector = __m512;
 Vector zeros() { return _mm512_setzero_ps(); }
 Vector load(const float* from, int lanes) {
@@ -54,7 +59,6 @@ Vector add_product(float a, Vector b, Vector c) { return _mm512_fmadd_ps(_mm512_
 #else
 constexpr bool kBorrowed = false;
 constexpr int kTall = 6, kVectors = 2, kLanes = 8;
-constexpr int64_t kRows = 128, kColumns = 1024, kInner = 384;
 using Vector = __m256;
 __m256i mask(int lanes) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -101,10 +105,10 @@ constexpr int64_t even(int64_t whole, int64_t most) { return parts(whole, parts(
 
 // c = a b, or c += a b, for `Rows` rows and at most `Vectors` vectors of columns, kept in registers
 // while it goes along the inner dimension; of the last vector there are `last` lanes. The rows of b
-// lie together, a may lie in memory in any way.
+// lie together, a may lie in memory in any way. `ahead`: fetch as many rows below those of a.
 template <int Vectors, int Rows>
 void tile(const Matrices& a, const Matrices& b, float* c, int64_t c_row, int64_t inner, int last,
-          bool add) {
+          bool add, bool ahead) {
   const auto lanes = [last](int j) { return j == Vectors - 1 ? last : kLanes; };
   Vector sum[Rows][Vectors];
 #pragma GCC unroll 8
@@ -114,6 +118,9 @@ void tile(const Matrices& a, const Matrices& b, float* c, int64_t c_row, int64_t
       sum[i][j] = add ? load(c + i * c_row + j * kLanes, lanes(j)) : zeros();
   const float *left = a.start, *right = b.start;
   for (int64_t k = 0; k < inner; ++k, left += a.column, right += b.row) {
+    if (ahead && k % kLine == 0)
+#pragma GCC unroll 8
+      for (int i = 0; i < Rows; ++i) fetch(left + (Rows + i) * a.row);
     Vector row[Vectors];
 #pragma GCC unroll 3
     for (int j = 0; j < Vectors; ++j) row[j] = load(right + j * kLanes, lanes(j));
@@ -144,18 +151,25 @@ constexpr std::array<std::array<Tile, kTall>, kVectors> tiles(
 
 constexpr auto kTiles = tiles(std::make_integer_sequence<int, kVectors>());
 
-// The same for any number of rows and columns, in tiles as even as can be.
+// The same for any number of rows and columns, in tiles as even as can be. `far`: the factors are
+// out of the cache, so what later tiles need is fetched while earlier ones are computed (of a, where
+// its rows lie together): the processor foresees neither the next rows nor the next lines of b.
 void in_tiles(const Matrices& a, const Matrices& b, float* c, int64_t c_row, int64_t rows,
-              int64_t columns, int64_t inner, bool add) {
+              int64_t columns, int64_t inner, bool add, bool far) {
   const int64_t tall = even(rows, kTall);
   const int64_t wide = parts(even(columns, kVectors * kLanes), kLanes) * kLanes;
   for (int64_t column = 0; column < columns; column += wide) {
     const int64_t width = std::min(wide, columns - column), vectors = parts(width, kLanes);
     const int last = width - (vectors - 1) * kLanes;
+    const bool fetch_a = far && column == 0 && a.column == 1;
+    const bool fetch_b = far && column + wide < columns;
     for (int64_t row = 0; row < rows; row += tall) {
       const Tile product = kTiles[vectors - 1][std::min(tall, rows - row) - 1];
+      if (fetch_b)
+        for (int64_t k = inner * row / rows; k < inner * std::min(row + tall, rows) / rows; ++k)
+          for (int64_t j = 0; j < wide; j += kLine) fetch(b.start + k * b.row + column + wide + j);
       product(block(a, 0, row, 0), block(b, 0, 0, column), c + row * c_row + column, c_row, inner,
-              last, add);
+              last, add, fetch_a && row + 2 * tall <= rows);
     }
   }
 }
@@ -184,7 +198,7 @@ void large(const Matrices& a, const Matrices& b, float* c, int64_t batch, int64_
           at::native::cpublas::brgemm(height, width, depth, left.row, right.row, columns, k > 0,
                                       left.start, right.start, result, false);
         else
-          in_tiles(left, right, result, columns, height, width, depth, k > 0);
+          in_tiles(left, right, result, columns, height, width, depth, k > 0, true);
       }
     }
   }
@@ -202,7 +216,7 @@ void small(const Matrices& a, const Matrices& b, float* c, int64_t batch, int64_
       const int64_t i = n / down, top = n % down * tall;
       const Matrices right = rows_together(block(b, i, 0, 0), inner, columns, room);
       in_tiles(block(a, i, top, 0), right, c + (i * rows + top) * columns, columns,
-               std::min(tall, rows - top), columns, inner, false);
+               std::min(tall, rows - top), columns, inner, false, false);
     }
   }
 }

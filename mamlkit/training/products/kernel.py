@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 from torch._inductor.codecache import CppCodeCache
 
-from mamlkit.training.products.graph import PRODUCTS, WORTH, call, turned
+from mamlkit.training.products.graph import PRODUCTS, WORTH, aten, call, turned
 
 SOURCE = Path(__file__).with_name("kernel.cpp")
 LANES = 16  # of the widest vectors
 COPY = 4  # multiplications in the time of copying a number
+FEW = 64  # rows or columns that the kernel does not divide among threads
+PARTS, LONG = 16, 512  # at most so many parts of an inner dimension, and none shorter
 
 
 @cache
@@ -118,12 +120,35 @@ def _worth(node):
 
 
 def _rewritten(graph, node):
-    """A B, or the same as (Bᵀ Aᵀ)ᵀ, whichever is less work."""
+    """The product by the kernel. Where it is a few numbers, each a sum over very many, parts of the
+    sum are products of their own, that threads share, and are added afterwards."""
     a, b = node.args
+    read_turned = all(user.target is aten.permute.default for user in node.users)
+    parts = _parts(node)
+    if parts == 1:
+        return _by_kernel(graph, a, b, read_turned)
+    (rows, inner), columns = a.meta["val"].shape, b.meta["val"].shape[1]
+    a = call(graph, aten.view.default, a, [rows, parts, inner // parts])
+    a = call(graph, aten.permute.default, a, [1, 0, 2])
+    b = call(graph, aten.view.default, b, [parts, inner // parts, columns])
+    return call(graph, aten.sum.dim_IntList, _by_kernel(graph, a, b, read_turned), [0])
+
+
+def _parts(node):
+    """The most parts that the inner dimension falls into, of one length."""
+    a, b = (factor.meta["val"] for factor in node.args)
+    rows, inner, columns = *a.shape[-2:], b.shape[-1]
+    if a.ndim == 3 or max(rows, columns) > FEW:
+        return 1
+    most = min(PARTS, inner // LONG)
+    return next((n for n in range(most, 1, -1) if inner % n == 0), 1)
+
+
+def _by_kernel(graph, a, b, read_turned):
+    """A B, or the same as (Bᵀ Aᵀ)ᵀ, whichever is less work."""
     product = torch.ops.mamlkit.products.default
-    read_turned = all(user.target is torch.ops.aten.permute.default for user in node.users)
-    rows, columns = node.meta["val"].shape[-2:]
-    result = node.meta["val"].numel()
+    rows, columns = a.meta["val"].shape[-2], b.meta["val"].shape[-1]
+    result = a.meta["val"].shape[:-1].numel() * columns
     by_rows = _work(a, columns, _copied(a, -1) + _copied(b, -1) + result * read_turned)
     by_columns = _work(b, rows, _copied(a, -2) + _copied(b, -2) + result * (not read_turned))
     if by_columns < by_rows:
