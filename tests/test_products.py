@@ -13,10 +13,11 @@ from mamlkit.training import compiling
 from mamlkit.training.products import kernel as kernels
 from mamlkit.training.products.graph import WORTH, call, turned
 from mamlkit.training.products.kernel import ToKernel
+from mamlkit.training.products.once import Once
 from mamlkit.training.products.rules import Ordered, Simpler
 
 SHAPES = [  # tasks, rows, inner, columns; the large first
-    *[(3, 245, 576, 64), (2, 64, 245, 576), (4, 300, 9, 1100), (1, 1, 1500, 900)],
+    *[(3, 245, 576, 64), (2, 64, 245, 576), (4, 300, 9, 1100), (1, 1, 1500, 900), (1, 41, 1400, 70)],
     *[(25, 10, 40, 40), (25, 40, 10, 40), (3, 7, 300, 5), (5, 1, 1, 1), (2, 33, 21, 97)],
 ]
 
@@ -121,6 +122,33 @@ def test_the_wider_result_fills_the_lanes(monkeypatch):
         ToKernel()(graph)
         given = next(n for n in graph.nodes if n.target is torch.ops.mamlkit.products.default)
         assert given.meta["val"].shape == expected
+
+
+def test_a_sum_over_very_many_is_one_of_parts(monkeypatch):
+    """Of a few numbers only, and where the parts are of one length."""
+    monkeypatch.setattr(kernels, "most", lambda: 10**9)
+    for rows, inner, columns, expected in (
+        (9, 31360, 64, [(16, 9, 64)]),
+        (9, 31360, 65, [(9, 65)]),
+        (9, 31357, 64, [(9, 64)]),  # 31357 is prime
+        (9, 1400, 64, [(2, 9, 64)]),
+        (9, 900, 64, [(9, 64)]),
+    ):
+        graph = _graph(_zeros(rows, inner), _zeros(inner, columns))
+        ToKernel()(graph)
+        given = [n for n in graph.nodes if n.target is torch.ops.mamlkit.products.default]
+        assert [tuple(n.meta["val"].shape) for n in given] == expected
+        assert list(graph.nodes)[-1].args[0].meta["val"].shape == (rows, columns)
+
+
+@pytest.mark.usefixtures("kernel")
+def test_a_sum_of_parts_is_the_sum():
+    """Of factors that lie in memory one way or the other."""
+    torch.manual_seed(0)
+    many, few = torch.randn(6000, 64), torch.randn(6000, 9)
+    for a, b in ((many.mT, few), (few.mT, many), (many.mT.contiguous(), few.mT.contiguous().mT)):
+        found = _compiled_alone(torch.mm, a, b)
+        torch.testing.assert_close(found / 77, (a.double() @ b.double()).float() / 77)
 
 
 def _shapes_after(rule, function, *inputs):
@@ -250,6 +278,45 @@ def test_transposed_matrices_are_added_up_as_they_lie():
     assert _shapes_after(Ordered(), turned, matrices)["sum"] == [((3, 4, 5), True)]
     each = lambda x: x.permute(0, 2, 1).sum(1, keepdim=True)  # not over the tasks
     assert _shapes_after(Ordered(), each, matrices)["sum"] == [((3, 5, 4), False)]
+
+
+def test_sums_over_tasks_and_points_are_over_points_first():
+    torch.manual_seed(0)
+    x = torch.randn(3, 4, 5, 6)
+    both = lambda x: x.sum((0, 1, 2), keepdim=True)
+    assert [shape for shape, _ in _shapes_after(Ordered(), both, x)["sum"]] == [
+        (3, 4, 5, 6),
+        (3, 1, 1, 6),
+    ]
+    for one in (lambda x: x.sum((1, 2), keepdim=True), lambda x: x.sum((0, 1))):
+        assert len(_shapes_after(Ordered(), one, x)["sum"]) == 1
+
+
+def _kept(function, *inputs):
+    """The shapes of what the recorded function keeps; see that it still computes the same."""
+    graph = make_fx(function, tracing_mode="fake")(*inputs)
+    Once()(graph.graph)
+    graph.recompile()
+    torch.testing.assert_close(graph(*inputs), function(*inputs))
+    torch.testing.assert_close(_compiled_alone(function, *inputs), function(*inputs))
+    kept = graph.graph.find_nodes(op="call_function", target=torch.ops.mamlkit.kept.default)
+    return [tuple(node.meta["val"].shape) for node in kept]
+
+
+def test_what_much_larger_tensors_need_is_kept():
+    torch.manual_seed(0)
+    x, variance = torch.randn(20, 3), torch.rand(1, 3)
+    assert _kept(lambda x, v: x * torch.rsqrt(v + 1), x, variance) == [(1, 3)]
+    assert _kept(lambda x, v: x[:7] * torch.rsqrt(v + 1), x, variance) == []
+    assert _kept(lambda x, v: x * v, x, variance) == []  # an input is in memory
+    assert _kept(lambda x, v: x - x.mean(0), x, variance) == []  # and so is a sum
+
+    def twice(x, v):
+        """Both large ones read the same; what they share with each other is not small."""
+        scale = v.sqrt()
+        return x * scale + (x - scale).exp()
+
+    assert _kept(twice, x, variance) == [(1, 3)]
 
 
 @pytest.mark.usefixtures("kernel")

@@ -1,4 +1,4 @@
-"""How a compiled meta-step multiplies matrices: rewriting its graph for the CPU."""
+"""How a compiled meta-step multiplies matrices and adds up: rewriting its graph for the CPU."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import torch
 from torch._inductor.custom_graph_pass import CustomGraphPass
 
 from mamlkit.training.products.kernel import ToKernel, most, options
+from mamlkit.training.products.once import Once
 from mamlkit.training.products.rules import Ordered, Simpler
 
 __all__ = ["Products", "options"]
@@ -13,13 +14,13 @@ __all__ = ["Products", "options"]
 
 class Products(CustomGraphPass):
     """Fewer operations first; then products go to the kernel that is fast at them, and what is left
-    is put in order."""
+    is put in order, and nothing small is computed twice."""
 
     def __call__(self, graph):
         """Rewrite the graph in place."""
         if any(node.target is torch.ops.aten.as_strided.default for node in graph.nodes):
             return  # which reads memory as it lies, and so must find products as torch lays them
-        for rule in (Simpler(), ToKernel(), Ordered()):
+        for rule in (Simpler(), ToKernel(), Ordered(), Once()):
             rule(graph)
         graph.eliminate_dead_code()
 

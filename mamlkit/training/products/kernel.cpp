@@ -38,6 +38,7 @@ constexpr int64_t kAlone = 1 << 22;  // of a batch: not worth a second thread
 
 // The most rows, columns and inner numbers of a block.
 constexpr int64_t kRows = 256, kColumns = 1024, kInner = 640;
+constexpr int64_t kFew = 64;  // rows or columns that are not divided among threads
 
 constexpr int64_t kLine = 16;  // numbers that come into the cache together
 
@@ -176,10 +177,12 @@ void in_tiles(const Matrices& a, const Matrices& b, float* c, int64_t c_row, int
 
 void large(const Matrices& a, const Matrices& b, float* c, int64_t batch, int64_t rows,
            int64_t columns, int64_t inner, int threads) {
-  int64_t tall = std::min(kRows, rows), wide = std::min(kColumns, columns);  // one block
-  while (batch * parts(rows, tall) * parts(columns, wide) < 2 * threads &&
-         std::max(tall, wide) > 64)
-    (tall > wide ? tall : wide) = (std::max(tall, wide) + 1) / 2;
+  int64_t tall = even(rows, kRows), wide = even(columns, kColumns);  // of a block
+  const auto blocks = [&] { return batch * parts(rows, tall) * parts(columns, wide); };
+  while (blocks() < 2 * threads && std::max(tall, wide) > kFew)
+    (tall > wide ? tall : wide) = parts(std::max(tall, wide), 2);
+  for (int64_t more = parts(rows, tall); blocks() % threads && tall > kFew; ++more)
+    tall = parts(rows, more);  // until there are as many for each thread
   const int64_t down = parts(rows, tall), across = parts(columns, wide);
 #pragma omp parallel num_threads(threads)
   {
