@@ -17,7 +17,8 @@ from mamlkit.training.products.once import Once
 from mamlkit.training.products.rules import Ordered, Simpler
 
 SHAPES = [  # tasks, rows, inner, columns; the large first
-    *[(3, 245, 576, 64), (2, 64, 245, 576), (4, 300, 9, 1100), (1, 1, 1500, 900), (1, 41, 1400, 70)],
+    *[(3, 245, 576, 64), (2, 64, 245, 576), (4, 300, 9, 1100), (1, 1, 1500, 900)],
+    *[(1, 41, 1400, 70)],
     *[(25, 10, 40, 40), (25, 40, 10, 40), (3, 7, 300, 5), (5, 1, 1, 1), (2, 33, 21, 97)],
 ]
 
