@@ -36,11 +36,11 @@ class PatchConvolution(nn.Module):
         rows, columns = (height + 1) // 2, (width + 1) // 2
         x = functional.pad(x, (0, 0, 0, width % 2, 0, height % 2))
         x = x.view(images, rows, 2, columns, 2, channels)
-        quarters = x.permute(2, 4, 0, 1, 3, 5).flatten(0, 1).unbind(0)  # even and odd rows, columns
+        halves = [half.unbind(3) for half in x.unbind(2)]  # even and odd rows, columns
         taps = []
         for i in (-1, 0, 1):  # row 2r + i and column 2c + j of each patch
             for j in (-1, 0, 1):
-                tap, down, right = quarters[2 * (i % 2) + j % 2], int(i < 0), int(j < 0)
+                tap, down, right = halves[i % 2][j % 2], int(i < 0), int(j < 0)
                 # Row 2r - 1 is the odd row before: all move down by one, zeros come in above.
                 taps.append(functional.pad(tap, (0, 0, right, -right, down, -down)))
         return self.product(torch.cat(taps, dim=-1))
