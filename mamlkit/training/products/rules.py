@@ -92,8 +92,8 @@ class Ordered:
 
     def _points_first(self, graph, node):
         summed, dims, *keep = node.args
-        if not (len(dims) > 1 and dims[0] == 0 and keep == [True] and not node.kwargs):
-            return None
+        if not (dims and dims[0] == 0 and dims[1:] and keep == [True] and not node.kwargs):
+            return None  # no dims: over all of them
         within = call(graph, aten.sum.dim_IntList, summed, dims[1:], True)
         return call(graph, aten.sum.dim_IntList, within, [0], True)
 
