@@ -29,7 +29,7 @@ class Once:
 
     TorchInductor writes such expressions into every loop that uses them: the deviation by which a
     channel is divided was a division, a square root and another division at each place of each
-    image, in 52 loops of the Omniglot meta-step.
+    image, in 52 places of the Omniglot meta-step.
     """
 
     def __call__(self, graph):
