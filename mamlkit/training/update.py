@@ -1,7 +1,5 @@
 """The common optimisers' updates as functions, so that they compile together with the gradient."""
 
-import math
-
 import torch
 
 
@@ -57,11 +55,8 @@ def _adam(group):
     (beta1, beta2), decay = group["betas"], group["weight_decay"]
 
     def once(state, rate):
-        # Each parameter counts its own steps, all alike. A power (β ** step) TorchInductor would
-        # work out anew for every few numbers that it moves, an exponential that several need, once.
-        step = state[0]["step"] + 1
-        logs = [math.log(beta) if beta else -math.inf for beta in (beta1, beta2)]
-        return rate / (1 - torch.exp(logs[0] * step)), 1 - torch.exp(logs[1] * step)
+        step = state[0]["step"] + 1  # each parameter counts its own, all alike
+        return rate / (1 - beta1**step), 1 - beta2**step
 
     def one(parameter, gradient, state, rate, scaled_rate, correction):
         mean, square, step = state["exp_avg"], state["exp_avg_sq"], state["step"]
