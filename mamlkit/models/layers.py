@@ -3,7 +3,8 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
+
+from mamlkit.models.patches import patches
 
 
 class PatchConvolution(nn.Module):
@@ -32,18 +33,7 @@ class PatchConvolution(nn.Module):
         self, x: Float[Tensor, "images height width channels"]
     ) -> Float[Tensor, "images half_height half_width filters"]:
         """The filtered images."""
-        images, height, width, channels = x.shape
-        rows, columns = (height + 1) // 2, (width + 1) // 2
-        x = functional.pad(x, (0, 0, 0, width % 2, 0, height % 2))
-        x = x.view(images, rows, 2, columns, 2, channels)
-        halves = [half.unbind(3) for half in x.unbind(2)]  # even and odd rows, columns
-        taps = []
-        for i in (-1, 0, 1):  # row 2r + i and column 2c + j of each patch
-            for j in (-1, 0, 1):
-                tap, down, right = halves[i % 2][j % 2], int(i < 0), int(j < 0)
-                # Row 2r - 1 is the odd row before: all move down by one, zeros come in above.
-                taps.append(functional.pad(tap, (0, 0, right, -right, down, -down)))
-        return self.product(torch.cat(taps, dim=-1))
+        return self.product(patches(x))
 
 
 class _Norm(nn.Module):

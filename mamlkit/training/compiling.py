@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import warnings
+from contextlib import nullcontext
 
 import torch
 from torch._guards import TracingContext, tracing
@@ -14,6 +15,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from mamlkit.models.patches import whole
 from mamlkit.training.products import Products, options
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's numbers of these settings
@@ -91,6 +93,7 @@ class Compiled:
             torch.no_grad(),
             torch.random.fork_rng(devices=list(devices)),
             _use_lazy_graph_module(True),
+            nullcontext() if devices else whole(),
         ):
             graph = make_fx(flat)(*(tensor.clone() for tensor in inputs))
         for node in graph.graph.nodes:

@@ -19,3 +19,14 @@ def turned(graph, node):
     """The transposed matrices of a node, a view of it."""
     *batch, rows, columns = range(node.meta["val"].ndim)
     return call(graph, aten.permute.default, node, [*batch, columns, rows])
+
+
+def replace(graph, targets, rewritten):
+    """Put `rewritten(graph, node)`, where it is not None, in the place of calls of `targets`."""
+    for node in list(graph.nodes):
+        if node.target in targets:
+            with graph.inserting_before(node):
+                new = rewritten(graph, node)
+            if new:
+                node.replace_all_uses_with(new)
+                graph.erase_node(node)

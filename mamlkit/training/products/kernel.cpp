@@ -34,11 +34,15 @@ void transpose_simd(int64_t rows, int64_t columns, const T* from, int64_t from_s
 namespace {
 
 constexpr int64_t kSmall = 1 << 20;  // multiplications of one matrix with another
-constexpr int64_t kAlone = 1 << 22;  // of a batch: not worth a second thread
+constexpr int64_t kAlone = 1 << 22;  // of all together: not worth a second thread
 
 // The most rows, columns and inner numbers of a block.
 constexpr int64_t kRows = 256, kColumns = 1024, kInner = 640;
 constexpr int64_t kFew = 64;  // rows or columns that are not divided among threads
+
+int threads_for(int64_t multiplications) {
+  return multiplications < kAlone ? 1 : at::get_num_threads();
+}
 
 constexpr int64_t kLine = 16;  // numbers that come into the cache together
 
@@ -175,8 +179,40 @@ void in_tiles(const Matrices& a, const Matrices& b, float* c, int64_t c_row, int
   }
 }
 
-void large(const Matrices& a, const Matrices& b, float* c, int64_t batch, int64_t rows,
-           int64_t columns, int64_t inner, int threads) {
+// Gives a block of matrix number `i`, starting at `row` and `column`, with rows that lie together;
+// in `room`, where it has to be copied.
+auto plain(const Matrices& m) {
+  return [m](int64_t i, int64_t row, int64_t column, int64_t rows, int64_t columns,
+             std::vector<float>& room) {
+    return rows_together(block(m, i, row, column), rows, columns, room);
+  };
+}
+
+struct Rooms {
+  std::vector<float> left, right;
+};
+
+// c = a b for a block of c. `a` and `b` give blocks of matrices, as `plain` does.
+template <class A, class B>
+void block_product(const A& a, const B& b, float* c, int64_t c_row, int64_t i, int64_t row,
+                   int64_t column, int64_t height, int64_t width, int64_t inner, Rooms& rooms) {
+  for (int64_t k = 0; k < inner; k += kInner) {
+    const int64_t depth = std::min(kInner, inner - k);
+    const Matrices left = a(i, row, k, height, depth, rooms.left);
+    const Matrices right = b(i, k, column, depth, width, rooms.right);
+    if (kBorrowed)
+      at::native::cpublas::brgemm(height, width, depth, left.row, right.row, c_row, k > 0,
+                                  left.start, right.start, c, false);
+    else
+      in_tiles(left, right, c, c_row, height, width, depth, k > 0, true);
+  }
+}
+
+// c = a b in blocks, shared among threads.
+template <class A, class B>
+void in_blocks(const A& a, const B& b, float* c, int64_t batch, int64_t rows, int64_t columns,
+               int64_t inner) {
+  const int threads = threads_for(batch * rows * columns * inner);
   int64_t tall = even(rows, kRows), wide = even(columns, kColumns);  // of a block
   const auto blocks = [&] { return batch * parts(rows, tall) * parts(columns, wide); };
   while (blocks() < 2 * threads && std::max(tall, wide) > kFew)
@@ -186,29 +222,20 @@ void large(const Matrices& a, const Matrices& b, float* c, int64_t batch, int64_
   const int64_t down = parts(rows, tall), across = parts(columns, wide);
 #pragma omp parallel num_threads(threads)
   {
-    static thread_local std::vector<float> left_room, right_room;
+    static thread_local Rooms rooms;
 #pragma omp for schedule(static)
     for (int64_t n = 0; n < batch * down * across; ++n) {
       const int64_t i = n / (down * across);
       const int64_t row = n / across % down * tall, column = n % across * wide;
-      const int64_t height = std::min(tall, rows - row), width = std::min(wide, columns - column);
-      for (int64_t k = 0; k < inner; k += kInner) {
-        const int64_t depth = std::min(kInner, inner - k);
-        const Matrices left = rows_together(block(a, i, row, k), height, depth, left_room);
-        const Matrices right = rows_together(block(b, i, k, column), depth, width, right_room);
-        float* const result = c + (i * rows + row) * columns + column;
-        if (kBorrowed)
-          at::native::cpublas::brgemm(height, width, depth, left.row, right.row, columns, k > 0,
-                                      left.start, right.start, result, false);
-        else
-          in_tiles(left, right, result, columns, height, width, depth, k > 0, true);
-      }
+      block_product(a, b, c + (i * rows + row) * columns + column, columns, i, row, column,
+                    std::min(tall, rows - row), std::min(wide, columns - column), inner, rooms);
     }
   }
 }
 
 void small(const Matrices& a, const Matrices& b, float* c, int64_t batch, int64_t rows,
-           int64_t columns, int64_t inner, int threads) {
+           int64_t columns, int64_t inner) {
+  const int threads = threads_for(batch * rows * columns * inner);
   const int64_t fair = parts(batch * rows, 2 * threads);  // enough blocks of rows for all threads
   const int64_t tall = even(rows, std::max<int64_t>(fair, kTall)), down = parts(rows, tall);
 #pragma omp parallel num_threads(threads) if (threads > 1)
@@ -228,73 +255,11 @@ void multiply(const Matrices& a, const Matrices& b, float* c, int64_t batch, int
               int64_t columns, int64_t inner) {
   if (batch * rows * columns == 0) return;
   const int64_t one = rows * columns * inner;
-  const int threads = batch * one < kAlone ? 1 : at::get_num_threads();
-  (one <= kSmall ? small : large)(a, b, c, batch, rows, columns, inner, threads);
+  if (one <= kSmall)
+    small(a, b, c, batch, rows, columns, inner);
+  else
+    in_blocks(plain(a), plain(b), c, batch, rows, columns, inner);
 }
 
 }  // namespace
-
-// c: [batch, rows, columns], contiguous.
-extern "C" void mamlkit_products(const float* a, const float* b, float* c, int64_t batch,
-                                 int64_t rows, int64_t columns, int64_t inner, int64_t a_matrix,
-                                 int64_t a_row, int64_t a_column, int64_t b_matrix, int64_t b_row,
-                                 int64_t b_column) {
-  multiply({a, a_matrix, a_row, a_column}, {b, b_matrix, b_row, b_column}, c, batch, rows, columns,
-           inner);
-}
-
-// The same for the code that TorchInductor generates, of tensors whose sizes it knows to fit.
-extern "C" AOTITorchError aoti_torch_cpu_products(AtenTensorHandle a, AtenTensorHandle b,
-                                                  AtenTensorHandle* out) {
-  int64_t dimensions, *a_sizes, *b_sizes, *a_strides, *b_strides;
-  void *a_start, *b_start, *c_start;
-  aoti_torch_get_dim(a, &dimensions);
-  aoti_torch_get_sizes(a, &a_sizes);
-  aoti_torch_get_sizes(b, &b_sizes);
-  aoti_torch_get_strides(a, &a_strides);
-  aoti_torch_get_strides(b, &b_strides);
-  aoti_torch_get_data_ptr(a, &a_start);
-  aoti_torch_get_data_ptr(b, &b_start);
-  const bool many = dimensions == 3;
-  const int64_t batch = many ? a_sizes[0] : 1, rows = a_sizes[many], inner = a_sizes[many + 1],
-                columns = b_sizes[many + 1];
-  const int64_t sizes[] = {batch, rows, columns}, strides[] = {rows * columns, columns, 1};
-  const auto error = aoti_torch_empty_strided(
-      dimensions, sizes + !many, strides + !many, aoti_torch_dtype_float32(),
-      aoti_torch_device_type_cpu(), 0, out);
-  if (error != AOTI_TORCH_SUCCESS) return error;
-  aoti_torch_get_data_ptr(*out, &c_start);
-  const auto matrices = [many](const void* start, const int64_t* strides) {
-    return Matrices{static_cast<const float*>(start), many ? strides[0] : 0, strides[many],
-                    strides[many + 1]};
-  };
-  multiply(matrices(a_start, a_strides), matrices(b_start, b_strides),
-           static_cast<float*>(c_start), batch, rows, columns, inner);
-  return AOTI_TORCH_SUCCESS;
-}
-
-// The multiplications of the largest product, of one matrix with another, for which these kernels
-// are the faster ones here; 0 where they are for none. Measured on AMD's processors, with AVX2 and
-// with AVX-512. On Intel's, whose own library (MKL) torch multiplies with by default, nothing was
-// measured: small products are taken with AVX2, where finding and calling is what costs, no others.
-extern "C" int64_t mamlkit_most() {
-  __builtin_cpu_init();
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 0;
-  if (kBorrowed && !__builtin_cpu_supports("avx512f")) return 0;
-  if (__builtin_cpu_is("intel")) return kBorrowed ? 0 : kSmall;
-  const std::vector<float> ones(16 * 16, 1.0f);
-  std::vector<float> result(16 * 16);
-  try {  // a build of torch without it throws, which must not happen among threads
-    if (kBorrowed)
-      at::native::cpublas::brgemm(16, 16, 16, 16, 16, 16, false, ones.data(), ones.data(),
-                                  result.data(), false);
-  } catch (...) {
-    return kSmall;
-  }
-  const bool right = !kBorrowed || result == std::vector<float>(16 * 16, 16.0f);
-  return right ? std::numeric_limits<int64_t>::max() : kSmall;
-}
-
-#else
-extern "C" int64_t mamlkit_most() { return 0; }
 #endif

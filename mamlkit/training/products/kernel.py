@@ -10,16 +10,17 @@ from torch._inductor.codecache import CppCodeCache
 
 from mamlkit.training.products.graph import PRODUCTS, WORTH, aten, call, turned
 
-SOURCE = Path(__file__).with_name("kernel.cpp")
+SOURCES = [Path(__file__).with_name(f"{name}.cpp") for name in ("kernel", "patched", "calls")]
 LANES = 16  # of the widest vectors
 COPY = 4  # multiplications in the time of copying a number
 FEW = 64  # rows or columns that the kernel does not divide among threads
+UNBOUNDED = 2**63 - 1  # `most()` where the kernel is faster at products of any size
 PARTS, LONG = 16, 512  # at most so many parts of an inner dimension, and none shorter
 
 
 @cache
 def library():
-    """`kernel.cpp`, compiled and loaded, or None where it is of no use.
+    """The C++ files here, compiled and loaded, or None where it is of no use.
 
     torch multiplies float32 matrices with MKL. Small ones spend much of their time on the way
     there. Large ones leave half of AVX-512 unused on processors not made by Intel, and with AVX2,
@@ -28,11 +29,10 @@ def library():
     if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
         return None
     try:
-        found = CppCodeCache.load(SOURCE.read_text())
+        found = CppCodeCache.load("\n".join(path.read_text() for path in SOURCES))
         found = ctypes.CDLL(found._name, mode=ctypes.RTLD_GLOBAL)  # compiled steps look for it
     except (OSError, RuntimeError, ImportError):  # then all is multiplied by torch itself
         return None
-    found.mamlkit_products.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 10
     found.mamlkit_most.restype = ctypes.c_int64
     return found if found.mamlkit_most() else None
 
@@ -43,13 +43,25 @@ def most():
     return library().mamlkit_most() if library() else 0
 
 
+def _declared(name, numbers=0):
+    handle = "AtenTensorHandle"
+    given = ", ".join([handle, handle, *["int64_t"] * numbers, f"{handle}*"])
+    return f"AOTITorchError aoti_torch_cpu_{name}({given})"
+
+
 class Shims(dict):
     """operation -> how to call it from C++. Can be written and read again, as caches ask."""
 
     def __init__(self):
-        handle = "AtenTensorHandle"
-        declared = f"AOTITorchError aoti_torch_cpu_products({handle}, {handle}, {handle}*)"
-        super().__init__({torch.ops.mamlkit.products.default: [declared]})
+        ours = torch.ops.mamlkit
+        super().__init__(
+            {
+                ours.products.default: [_declared("products")],
+                ours.patches_times.default: [_declared("patches_times")],
+                ours.times_patches.default: [_declared("times_patches")],
+                ours.pasted_product.default: [_declared("pasted_product", 2)],
+            }
+        )
 
     def __reduce__(self):
         return Shims, ()
@@ -72,21 +84,40 @@ def products(a: Tensor, b: Tensor) -> Tensor:
     return c.zero_() if not a.shape[-1] else c
 
 
+class View(ctypes.Structure):
+    """A tensor as the kernel sees it: `calls.cpp`."""
+
+    _fields_ = (
+        ("start", ctypes.c_void_p),
+        ("dimensions", ctypes.c_int64),
+        ("sizes", ctypes.c_int64 * 5),
+        ("steps", ctypes.c_int64 * 5),
+    )
+
+    @classmethod
+    def of(cls, t):
+        """That of `t`, which must live as long."""
+        more = 5 - t.ndim
+        sizes, steps = (*[1] * more, *t.shape), (*[0] * more, *t.stride())
+        return cls(t.data_ptr(), t.ndim, (ctypes.c_int64 * 5)(*sizes), (ctypes.c_int64 * 5)(*steps))
+
+
 def multiply(a, b, out):
     """`a @ b` into `out`, which is contiguous."""
-    batch = len(a) if a.ndim == 3 else 1
-    strides = [t.stride() if t.ndim == 3 else (0, *t.stride()) for t in (a, b)]
-    addresses = a.data_ptr(), b.data_ptr(), out.data_ptr()
-    library().mamlkit_products(
-        *addresses, batch, *out.shape[-2:], a.shape[-1], *strides[0], *strides[1]
-    )
+    fill("products", a, b, out)
+
+
+def fill(name, a, b, out):
+    """Call a function of the kernel, which makes of `a` and `b` what it puts into `out`."""
+    call = getattr(library(), f"mamlkit_{name}")
+    call(*(ctypes.byref(View.of(t)) for t in (a, b, out)))
 
 
 @products.register_fake
 def _result(a, b):
     """The tensor for `a @ b`, still empty, or an error."""
     fit = a.ndim == b.ndim in (2, 3) and a.shape[:-2] == b.shape[:-2] and a.shape[-1] == b.shape[-2]
-    if not (fit and all(map(_multiplied, (a, b)))):
+    if not (fit and all(map(multiplied, (a, b)))):
         raise ValueError(
             f"products: two matrices of float32 on the CPU, or two batches of as many, got "
             f"{a.dtype} {tuple(a.shape)} and {b.dtype} {tuple(b.shape)} on {a.device}; use a @ b"
@@ -94,7 +125,8 @@ def _result(a, b):
     return a.new_empty((*a.shape[:-1], b.shape[-1]))
 
 
-def _multiplied(t):
+def multiplied(t):
+    """Whether the kernel multiplies tensors like this."""
     return t.dtype == torch.float32 and t.device.type in ("cpu", "meta")
 
 
@@ -104,19 +136,20 @@ class ToKernel:
     def __call__(self, graph):
         """Rewrite the graph in place."""
         for node in list(graph.nodes):
-            if node.target in PRODUCTS and _worth(node):
+            if node.target in PRODUCTS and worth(node):
                 with graph.inserting_before(node):
                     new = _rewritten(graph, node)
                 node.replace_all_uses_with(new)
                 graph.erase_node(node)
 
 
-def _worth(node):
+def worth(node):
+    """Whether the kernel is faster at this product."""
     a, b = (factor.meta["val"] for factor in node.args)
     multiplications = a.numel() * b.shape[-1]
     tasks = len(a) if a.ndim == 3 else 1
     large = multiplications >= WORTH and multiplications <= most() * tasks
-    return large and _multiplied(a) and _multiplied(b)
+    return large and multiplied(a) and multiplied(b)
 
 
 def _rewritten(graph, node):

@@ -3,7 +3,7 @@
 import torch
 from torch.fx import Node
 
-from mamlkit.training.products.graph import PRODUCTS, WORTH, call, turned
+from mamlkit.training.products.graph import PRODUCTS, WORTH, call, replace, turned
 
 aten = torch.ops.aten
 
@@ -23,9 +23,9 @@ class Simpler:
 
     def __call__(self, graph):
         """Rewrite the graph in place."""
-        _replace(graph, (aten.add.Tensor,), self._sum)
-        _replace(graph, (aten.permute.default,), self._turned_back)
-        _replace(graph, PRODUCTS, self._product)
+        replace(graph, (aten.add.Tensor,), self._sum)
+        replace(graph, (aten.permute.default,), self._turned_back)
+        replace(graph, PRODUCTS, self._product)
 
     def _sum(self, graph, node):
         for zeros, other in (node.args, node.args[::-1]):
@@ -72,9 +72,9 @@ class Ordered:
 
     def __call__(self, graph):
         """Rewrite the graph in place."""
-        _replace(graph, (aten.bmm.default,), self._product)
-        _replace(graph, (aten.sum.dim_IntList,), self._sum)
-        _replace(graph, (aten.sum.dim_IntList,), self._points_first)
+        replace(graph, (aten.bmm.default,), self._product)
+        replace(graph, (aten.sum.dim_IntList,), self._sum)
+        replace(graph, (aten.sum.dim_IntList,), self._points_first)
 
     def _product(self, graph, node):
         a, b = node.args
@@ -96,17 +96,6 @@ class Ordered:
             return None  # no dims: over all of them
         within = call(graph, aten.sum.dim_IntList, summed, dims[1:], True)
         return call(graph, aten.sum.dim_IntList, within, [0], True)
-
-
-def _replace(graph, targets, rewritten):
-    """Put `rewritten(graph, node)`, where it is not None, in the place of calls of `targets`."""
-    for node in list(graph.nodes):
-        if node.target in targets:
-            with graph.inserting_before(node):
-                new = rewritten(graph, node)
-            if new:
-                node.replace_all_uses_with(new)
-                graph.erase_node(node)
 
 
 def _is(node, *targets):
