@@ -189,8 +189,9 @@ def test_products_never_form_patches(case, monkeypatch):
 
 @pytest.mark.parametrize("as_it_lies", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_compiled_they_are_the_same(dtype, as_it_lies):
-    """In one program, and beside something that reads memory as it lies."""
+def test_compiled_they_are_the_same(dtype, as_it_lies, monkeypatch):
+    """In one program, none through Python; and beside something that reads memory as it lies."""
+    monkeypatch.setattr(patched, "fill", None)
 
     def function(*inputs):
         found = [result for run, _ in CASES.values() for result in _flat(run(*inputs))]
@@ -204,3 +205,23 @@ def test_compiled_they_are_the_same(dtype, as_it_lies):
 
 def _flat(results):
     return results if isinstance(results, tuple) else (results,)
+
+
+@pytest.mark.usefixtures("kernel")
+def test_products_with_patches_refuse_what_does_not_fit():
+    x, b, a = torch.zeros(2, 3, 5, 6, 4), torch.zeros(2, 36, 7), torch.zeros(2, 7, 27)
+    assert ours.patches_times(x, b).shape == (2, 27, 7)
+    assert ours.times_patches(a, x).shape == (2, 7, 36)
+    assert ours.pasted_product(a.mT, b.mT, 5, 6).shape == x.shape
+    for name, wrong in (
+        ("patches_times", (x, b[:, 1:])),
+        ("patches_times", (x, b[0])),
+        ("patches_times", (x.double(), b.double())),
+        ("times_patches", (a[..., 1:], x)),
+        ("times_patches", (a[:1], x)),
+        ("pasted_product", (a.mT[:, 1:], b.mT, 5, 6)),
+        ("pasted_product", (a.mT, b.mT[..., 1:], 5, 6)),
+        ("pasted_product", (a.mT, b.mT[:, 1:], 5, 6)),
+    ):
+        with pytest.raises(ValueError, match=f"{name}: tensors of float32 on the CPU"):
+            getattr(ours, name)(*wrong)

@@ -14,8 +14,8 @@ class PatchConvolution(nn.Module):
     with the channels last. Under `vmap`, weights of each task's own turn `nn.Conv2d` into a
     grouped convolution; here they turn one matrix product into a batch of matrix products.
     Compiled, that is the faster form of the meta-step (32 tasks of 5 + 5 images on two cores with
-    AVX-512: 51 to 59 ms, 112 with `nn.Conv2d`); eager, it is the slower one. The compiled step on a
-    CPU multiplies by patches without ever holding all of them (`training/products/patched.py`).
+    AVX-512: 51 to 59 ms, 112 with `nn.Conv2d`); eager, it is the slower one. Where
+    its kernel is fast, the compiled step never holds all patches (`training/products/patched.py`).
 
     channels, filters: of the images that come in, and of those that go out.
 

@@ -30,7 +30,7 @@ def patches(
 @contextmanager
 def whole():
     """Within, `patches` and its derivatives are recorded as one operation each,
-    `torch.ops.mamlkit.patches` and `torch.ops.mamlkit.folded`, for who knows what to do with them.
+    `torch.ops.mamlkit.patches` and `torch.ops.mamlkit.folded`, which a compiler can then recognise.
     """
     token = _WHOLE.set(True)
     try:

@@ -15,8 +15,8 @@ __all__ = ["Products", "options"]
 
 
 class Products(CustomGraphPass):
-    """Fewer operations first; then products go to the kernel that is fast at them, and what is left
-    is put in order, and nothing small is computed twice."""
+    """Fewer operations first; then products go to the kernel that is fast at them, those with
+    patches among them, and what is left is put in order, and nothing small is computed twice."""
 
     def __call__(self, graph):
         """Rewrite the graph in place."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch._inductor.codecache import CppCodeCache
 
-from mamlkit.training.products.graph import PRODUCTS, WORTH, aten, call, turned
+from mamlkit.training.products.graph import PRODUCTS, WORTH, aten, call, replace, turned
 
 SOURCES = [Path(__file__).with_name(f"{name}.cpp") for name in ("kernel", "patched", "calls")]
 LANES = 16  # of the widest vectors
@@ -135,12 +135,7 @@ class ToKernel:
 
     def __call__(self, graph):
         """Rewrite the graph in place."""
-        for node in list(graph.nodes):
-            if node.target in PRODUCTS and worth(node):
-                with graph.inserting_before(node):
-                    new = _rewritten(graph, node)
-                node.replace_all_uses_with(new)
-                graph.erase_node(node)
+        replace(graph, PRODUCTS, _rewritten)
 
 
 def worth(node):
@@ -154,7 +149,10 @@ def worth(node):
 
 def _rewritten(graph, node):
     """The product by the kernel. Where it is a few numbers, each a sum over very many, parts of the
-    sum are products of their own, that threads share, and are added afterwards."""
+    sum are products of their own, that threads share, and are added afterwards. None where it is
+    not worth a call."""
+    if not worth(node):
+        return None
     a, b = node.args
     read_turned = all(user.target is aten.permute.default for user in node.users)
     parts = _parts(node)

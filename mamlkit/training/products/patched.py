@@ -8,7 +8,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from mamlkit.models.patches import DEFINED
 from mamlkit.training.products.graph import PRODUCTS, aten, call, replace, turned
-from mamlkit.training.products.kernel import LANES, UNBOUNDED, fill, most, worth
+from mamlkit.training.products.kernel import LANES, UNBOUNDED, fill, most, multiplied, worth
 
 ours = torch.ops.mamlkit
 FLEXIBLE = {"mutates_args": (), "tags": [torch.Tag.flexible_layout]}
@@ -21,13 +21,15 @@ def patches_times(x: Tensor, b: Tensor) -> Tensor:
 
     x: `[batch, images, height, width, channels]`; without `batch` if b has none.
     b: `[batch, 9 channels, columns]`. Both float32, on the CPU, where `library()` is.
+    Raises ValueError for other tensors, as the next two do.
     """
     return _filled("patches_times", x, b, _patches_times(x, b))
 
 
 @patches_times.register_fake
 def _patches_times(x, b):
-    images, height, width, _ = x.shape[-4:]
+    images, height, width, channels = x.shape[-4:]
+    _check("patches_times", _beside(b, x) and b.shape[-2] == 9 * channels, x, b)
     return x.new_empty((*b.shape[:-2], images * places(height, width), b.shape[-1]))
 
 
@@ -39,7 +41,10 @@ def times_patches(a: Tensor, x: Tensor) -> Tensor:
 
 @times_patches.register_fake
 def _times_patches(a, x):
-    return x.new_empty((*a.shape[:-1], 9 * x.shape[-1]))
+    images, height, width, channels = x.shape[-4:]
+    fit = _beside(a, x) and a.shape[-1] == images * places(height, width)
+    _check("times_patches", fit, a, x)
+    return x.new_empty((*a.shape[:-1], 9 * channels))
 
 
 @torch.library.custom_op("mamlkit::pasted_product", **FLEXIBLE)
@@ -50,6 +55,9 @@ def pasted_product(a: Tensor, b: Tensor, height: int, width: int) -> Tensor:
 
 @pasted_product.register_fake
 def _pasted_product(a, b, height, width):
+    fit = a.ndim == b.ndim in (2, 3) and a.shape[:-2] == b.shape[:-2] and a.shape[-1] == b.shape[-2]
+    fit = fit and a.shape[-2] % places(height, width) == b.shape[-1] % 9 == 0
+    _check("pasted_product", fit, a, b)
     *batch, rows, _ = a.shape
     images = rows // places(height, width)
     return a.new_empty((*batch, images, height, width, b.shape[-1] // 9))
@@ -58,6 +66,19 @@ def _pasted_product(a, b, height, width):
 def _filled(name, a, b, c):
     fill(name, a, b, c)
     return c
+
+
+def _beside(matrix, x):
+    """Whether this is one matrix for images, or one for each batch of them."""
+    return matrix.ndim in (2, 3) and matrix.shape[:-2] == x.shape[:-4]
+
+
+def _check(name, fit, a, b):
+    if not (fit and multiplied(a) and multiplied(b)):
+        raise ValueError(
+            f"{name}: tensors of float32 on the CPU whose sizes fit each other, got {a.dtype} "
+            f"{tuple(a.shape)} and {b.dtype} {tuple(b.shape)} on {a.device}; use patches(x) and @"
+        )
 
 
 def places(height, width):

@@ -3,9 +3,7 @@
 import torch
 from torch.fx import Node
 
-from mamlkit.training.products.graph import PRODUCTS, WORTH, call, replace, turned
-
-aten = torch.ops.aten
+from mamlkit.training.products.graph import PRODUCTS, WORTH, aten, call, replace, turned
 
 
 class Simpler:
