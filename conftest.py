@@ -9,10 +9,10 @@ _MISSING = []  # the reason, once asked
 
 def _reason():
     if not _MISSING:
-        from mamlkit import characters
+        from mamlkit import omniglot
 
         try:
-            characters("background"), characters("evaluation")
+            omniglot("background"), omniglot("evaluation")
             _MISSING.append(None)
         except FileNotFoundError as error:
             _MISSING.append(str(error))

@@ -1,11 +1,13 @@
-"""How mamlkit's cost grows: with tasks, shots, inner steps and width. Memory, sampling, import."""
+"""How mamlkit's cost grows: with tasks, shots, inner steps and width. Memory, and importing."""
 
-import numpy as np
-from matplotlib.figure import Figure
+import statistics
+import subprocess
+import sys
 
-from benchmarks import cases
+import click
+
+from benchmarks.cases import CASES
 from benchmarks.measure import measure
-from benchmarks.probes import probe
 
 # Each axis is varied alone, from the sinusoid case: 25 tasks, 10 + 10 points, 1 step, width 40.
 AXES = {
@@ -14,58 +16,51 @@ AXES = {
     "inner steps": (1, 2, 4),
     "width": (40, 80, 160),
 }
+EVALUATE = """
+import sys, torch
+from benchmarks.worker import peak_memory
+from mamlkit import MAML, SineNetwork, Sinusoids, evaluate
+maml = MAML(SineNetwork(), torch.nn.functional.mse_loss, lr=0.01)
+size = dict(shots=10, queries=100, tasks=int(sys.argv[1]), steps=10)
+evaluate(maml, maml.init(), Sinusoids(device="cpu"), **size)
+print(peak_memory())
+"""
+IMPORT = """
+import time, torch
+start = time.perf_counter()
+import mamlkit
+print(time.perf_counter() - start)
+"""
 
 
-def scaling(*, rounds, seconds, say=print):
-    """All of it, as the section of results.json."""
+def measure_scaling(**timing):
+    """Return the section of results.json."""
     return {
-        "axes": {axis: _axis(axis, rounds, seconds, say) for axis in AXES},
-        "evaluate_memory_mb": {n: round(probe("evaluate_memory", n)) for n in ("100", "10000")},
-        "sampling_s": {name: probe("sampling_time", name, times=3) for name in cases.CASES},
-        "import_s": probe("import_time", times=7),
+        "axes": {axis: _axis(axis, timing) for axis in AXES},
+        "evaluate_memory_mb": {n: round(_in_new_process(EVALUATE, n)) for n in ("100", "10000")},
+        "import_s": statistics.median(_in_new_process(IMPORT) for _ in range(7)),
     }
 
 
-def _axis(axis, rounds, seconds, say):
-    """The sizes along one axis, each a process of its own, timed by turns."""
-    say(f"  along {axis}")
-    specs = {str(value): _spec(axis, value) for value in AXES[axis]}
-    found = measure(specs, rounds=rounds, seconds=seconds, say=say)
-    keep = "seconds", "first_call_s", "memory_mb"
-    return [{"value": int(v), **{key: found[v][key] for key in keep}} for v in found]
+def _axis(axis, timing):
+    """Time the sizes along one axis, each in a process of its own, by turns."""
+    click.echo(f"  along {axis}")
+    numbers = measure({str(value): _spec(axis, value) for value in AXES[axis]}, **timing)
+    keys = "seconds", "first_call_s", "memory_mb"
+    return [{"value": int(v), **{key: row[key] for key in keys}} for v, row in numbers.items()]
 
 
 def _spec(axis, value):
-    size, options = dict(cases.CASES["sine"].size), {}
+    size, options = dict(CASES["sine"].size), {}
     if axis == "tasks":
         size["tasks"] = value
     elif axis == "shots":
         size |= {"shots": value, "queries": value}
     else:
         options = {"width" if axis == "width" else "steps": value}
-    return {"target": "benchmarks.ours:Sine", "network": "sine", "size": size, **options}
+    return {"target": "benchmarks.contender:Sine", "network": "sine", "size": size, **options}
 
 
-def plot(section, path):
-    """Time per meta-step along every axis, and a line of slope one through the largest."""
-    figure = Figure(figsize=(11, 3), layout="constrained")
-    axes = figure.subplots(1, len(AXES))
-    for ax, (axis, points) in zip(axes, section["axes"].items(), strict=True):
-        _panel(ax, axis, points)
-    figure.savefig(path, dpi=120)
-
-
-def _panel(ax, axis, points):
-    values = [point["value"] for point in points]
-    low, middle, high = np.array(
-        [[1e3 * point["seconds"][key] for point in points] for key in ("low", "median", "high")]
-    )
-    ax.errorbar(
-        values, middle, [middle - low, high - middle], color="#0072B2", marker="o", label="mamlkit"
-    )
-    straight = [middle[-1] * value / values[-1] for value in values]
-    ax.plot(values, straight, color="#777777", linestyle=":", label="proportional")
-    ax.set(xscale="log", yscale="log", xlabel=axis, ylabel="one meta-step (ms)")
-    ax.set_xticks(values, [str(value) for value in values])
-    ax.minorticks_off()
-    ax.legend(frameon=False, fontsize=8)
+def _in_new_process(program, *arguments):
+    """Return the number that a program prints."""
+    return float(subprocess.check_output([sys.executable, "-c", program, *arguments], text=True))

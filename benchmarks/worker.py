@@ -1,4 +1,4 @@
-"""A contender in a process of its own, idle but for the rounds it is told to run.
+"""A contender in a process of its own, idle but for the rounds it is asked to run.
 
 Thread pools of torch and JAX never meet, and peak memory and the time of the first call are the
 contender's own.
@@ -30,7 +30,7 @@ class Worker:
         self.block = self.ask("build", target, options)
 
     def ask(self, what, *arguments):
-        """Send a request, wait for the answer; what went wrong there is raised here."""
+        """Send a request and wait for the answer; raise here what went wrong there."""
         self.pipe.send((what, *arguments))
         try:
             answer, error = self.pipe.recv()
@@ -54,20 +54,20 @@ class Worker:
 
 
 def peak_memory():
-    """The most memory this process ever held, in MB.
+    """Return the most memory that this process has ever had, in MB.
 
     Where Linux tells, from /proc: `ru_maxrss` of a new process starts at its parent's.
     """
     status = Path("/proc/self/status")
     if status.exists():
-        line = next(s for s in status.read_text().splitlines() if s.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
+        lines = status.read_text(encoding="utf8").splitlines()
+        return int(next(s for s in lines if s.startswith("VmHWM")).split()[1]) / 1024
     scale = 1024**2 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
 
 
 def _serve(pipe, environment):
-    """The far end: answer until the near end closes the pipe."""
+    """Answer, at the far end, until the near end closes the pipe."""
     os.environ.update(environment)
     os.dup2(2, 1)  # libraries chat; the report's stdout stays clean
     far = _Far()
@@ -93,17 +93,18 @@ class _Far:
         return getattr(self.contender, "block", 1)
 
     def gradient(self):
-        """The meta-gradient on the batch compared, as numpy arrays, and the seconds it took."""
+        """Return the meta-gradient as numpy arrays, and the seconds that it took."""
         start = time.perf_counter()
-        found = self.contender.meta_gradient(self.batch)
-        arrays = {name: value.numpy(force=True) for name, value in found.items()}
+        gradient = self.contender.meta_gradient(self.batch)
+        arrays = {name: value.numpy(force=True) for name, value in gradient.items()}
         return arrays, time.perf_counter() - start
 
     def run(self, iterations):
-        """Seconds for so many meta-iterations."""
+        """Return the seconds that so many meta-iterations take."""
         start = time.perf_counter()
         self.contender.run(iterations)
         return time.perf_counter() - start
 
     def memory(self):
+        """Return the peak memory, in MB."""
         return peak_memory()

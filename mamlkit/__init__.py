@@ -2,25 +2,25 @@
 
 from mamlkit.evaluation import Evaluation, evaluate
 from mamlkit.learners.adapt import adapt
-from mamlkit.learners.implicit import ImplicitMAML
+from mamlkit.learners.anil import ANIL, BOIL
+from mamlkit.learners.base import Learner, MetaParams
+from mamlkit.learners.imaml import ImplicitMAML
 from mamlkit.learners.maml import MAML, FirstOrderMAML
-from mamlkit.learners.partial import ANIL, BOIL
+from mamlkit.learners.maml_plus_plus import MAMLPlusPlus
+from mamlkit.learners.meta_sgd import MetaSGD
 from mamlkit.learners.protomaml import ProtoMAML
-from mamlkit.learners.rates import MAMLPlusPlus, MetaSGD
 from mamlkit.learners.reptile import Reptile
-from mamlkit.learners.zeroed import ZeroedMAML
+from mamlkit.learners.zero_head import ZeroHead
 from mamlkit.models.networks import OmniglotNetwork, SineNetwork
+from mamlkit.tasks.augment import Warped
 from mamlkit.tasks.batch import TaskBatch
-from mamlkit.tasks.characters import Characters, characters
 from mamlkit.tasks.fewshot import FewShot, accuracy
 from mamlkit.tasks.glyphs import glyphs
+from mamlkit.tasks.omniglot import Characters, omniglot, shuffled_split, without_validation
 from mamlkit.tasks.sinusoids import Sinusoids, Waves, sine
-from mamlkit.tasks.splits import shuffled_split, without_validation
-from mamlkit.tasks.warped import Warped
 from mamlkit.training.fit import fit
-from mamlkit.training.meta_gradient import meta_gradient
-from mamlkit.training.run import Run
-from mamlkit.training.step import MetaStep
+from mamlkit.training.loop import Run
+from mamlkit.training.step import MetaStep, meta_gradient
 
 __version__ = "0.1.0"
 
@@ -33,7 +33,9 @@ __all__ = [
     "FewShot",
     "FirstOrderMAML",
     "ImplicitMAML",
+    "Learner",
     "MAMLPlusPlus",
+    "MetaParams",
     "MetaSGD",
     "MetaStep",
     "OmniglotNetwork",
@@ -45,14 +47,14 @@ __all__ = [
     "TaskBatch",
     "Warped",
     "Waves",
-    "ZeroedMAML",
+    "ZeroHead",
     "accuracy",
     "adapt",
-    "characters",
     "evaluate",
     "fit",
     "glyphs",
     "meta_gradient",
+    "omniglot",
     "shuffled_split",
     "sine",
     "without_validation",

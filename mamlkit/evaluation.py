@@ -1,17 +1,22 @@
 """How good a learner is: its error or accuracy on new tasks, step by step, with an interval."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
-from mamlkit import devices, processes, require
-from mamlkit.learners.batching import at_once, over_tasks
+from mamlkit import checks, devices
+from mamlkit.learners.base import Learner
+from mamlkit.learners.vmap import count_fitting_tasks, vmap_tasks
+from mamlkit.tasks.batch import TaskBatch
 from mamlkit.tasks.fewshot import accuracy
+from mamlkit.training import distributed
 
-CHUNK = 50  # tasks drawn at once: memory does not grow with the number of tasks
+TASKS_DRAWN_AT_ONCE = 50  # memory does not grow with the number of tasks
 NUMBERS = 400_000  # in the inputs of tasks computed at once on a CPU: more fall out of its cache
 
 
@@ -38,10 +43,10 @@ class Evaluation:
         """
         return 1.96 * self.values.std(0) / len(self.values) ** 0.5
 
-    def at(self, step, percent=False):
-        """The mean and its interval after `step` steps, as text.
+    def format(self, step: int, percent: bool = False) -> str:
+        """Return the mean and its interval after `step` steps, as text.
 
-        >>> Evaluation(torch.tensor([[1.0, 0.4], [3.0, 0.6]])).at(1)
+        >>> Evaluation(torch.tensor([[1.0, 0.4], [3.0, 0.6]])).format(1)
         '0.50 ± 0.20'
         """
         mean, interval = self.mean[step].item(), self.interval[step].item()
@@ -53,17 +58,17 @@ class Evaluation:
 
 
 def evaluate(
-    learner,
-    params,
-    distribution,
+    learner: Learner,
+    params: Any,
+    distribution: Any,
     *,
-    shots,
-    queries,
-    tasks=600,
-    steps=10,
-    seed=0,
-    metric=None,
-    transductive=True,
+    shots: int,
+    queries: int,
+    tasks: int = 600,
+    steps: int = 10,
+    seed: int = 0,
+    metric: Callable[[Tensor, Tensor], Tensor] | None = None,
+    transductive: bool = True,
 ) -> Evaluation:
     """Adapt to new tasks and measure after every step.
 
@@ -87,61 +92,55 @@ def evaluate(
     >>> evaluate(maml, maml.init(), sines, shots=5, queries=10, tasks=20, steps=3).mean.shape
     torch.Size([4])
     """
-    tasks = require.whole("evaluate", "tasks", tasks, least=2, hint="an interval needs several")
-    steps = require.whole("evaluate", "steps", steps, least=0)
-    require.having("evaluate", "learner", learner, "a Learner, such as MAML(...)", "check")
-    require.having("evaluate", "distribution", distribution, "a task distribution", "sample")
+    tasks = checks.check_int("evaluate", "tasks", tasks, low=2, hint="an interval needs several")
+    steps = checks.check_int("evaluate", "steps", steps, low=0)
+    what = "a Learner, such as MAML(...)"
+    checks.check_has("evaluate", "learner", learner, what, "check_params")
+    checks.check_has("evaluate", "distribution", distribution, "a task distribution", "sample")
     if metric is not None:
-        require.function("evaluate", "metric", metric, "one of (prediction, target), or None")
-    learner.check("evaluate", params)
-    at = next(iter(params.values())).device
-    source = getattr(distribution, "device", at)
-    devices.same("evaluate", the_tasks=source, the_parameters=at)
+        checks.check_callable("evaluate", "metric", metric, "one of (prediction, target), or None")
+    learner.check_params("evaluate", params)
+    device = tree_leaves(params)[0].device
+    source = getattr(distribution, "device", device)
+    devices.check_same_device("evaluate", the_tasks=source, the_parameters=device)
     generator = devices.generator(seed, source)
-    predict = _together if transductive else _apart
+    predict = _predict_together if transductive else _predict_apart
 
-    def curve(task):
+    def curve(task: TaskBatch) -> Tensor:
         measure = metric or (learner.loss if task.query_y.is_floating_point() else accuracy)
-        return torch.stack(
-            [
-                measure(predict(learner, adapted, task), task.query_y)
-                for adapted in learner.trajectory(params, task.support, steps)
-            ]
+        path = learner.trajectory(params, task.support, steps)
+        values = [measure(predict(learner, adapted, task), task.query_y) for adapted in path]
+        return torch.stack(values)
+
+    values = []
+    with torch.no_grad(), learner.mode(training=False):
+        for first in range(0, tasks, TASKS_DRAWN_AT_ONCE):
+            count = min(TASKS_DRAWN_AT_ONCE, tasks - first)
+            batch = distribution.sample(count, shots, queries, generator=generator)
+            _check_batch(batch, count)
+            shard = TaskBatch(*map(distributed.shard, batch))
+            size = count_fitting_tasks(shard, NUMBERS) if device.type == "cpu" else count
+            parts = [vmap_tasks(curve, learner.module, part).cpu() for part in shard.split(size)]
+            rows = torch.cat(parts) if parts else torch.zeros(0, steps + 1)
+            values.append(distributed.all_gather(rows, count))
+    return Evaluation(torch.cat(values))
+
+
+def _check_batch(batch: TaskBatch, count: int) -> None:
+    for name, tensor in batch._asdict().items():
+        checks.check_finite("evaluate", name, tensor, hint="clean the data first")
+    if len(batch.support_x) != count:
+        raise ValueError(
+            f"evaluate: the distribution drew {len(batch.support_x)} tasks where {count} were asked "
+            "for; its sample(tasks, ...) must return as many"
         )
 
-    values = None  # filled in place: results kept in small pieces would hold the memory around them
-    with torch.no_grad(), learner.mode(training=False):
-        for first in range(0, tasks, CHUNK):
-            asked = min(CHUNK, tasks - first)
-            batch = distribution.sample(asked, shots, queries, generator=generator)
-            for name, tensor in batch._asdict().items():
-                require.finite("evaluate", name, tensor, hint="clean the data first")
-            drawn = len(batch.support_x)
-            if drawn != asked:
-                raise ValueError(
-                    f"evaluate: the distribution drew {drawn} tasks where {asked} were asked for; "
-                    "its sample(tasks, ...) must return as many"
-                )
-            if processes.together():
-                batch = type(batch)(*map(processes.mine, batch))
-            parts = batch.split(at_once(batch, NUMBERS) if at.type == "cpu" else CHUNK)
-            found = [over_tasks(curve, learner.module, part).cpu() for part in parts]
-            mine = torch.cat(found) if found else torch.zeros(0, steps + 1)
-            rows = processes.gathered(mine, drawn)
-            values = rows.new_zeros(tasks, *rows.shape[1:]) if values is None else values
-            values[first : first + drawn] = rows
-    devices.release_memory()
-    return Evaluation(values)
 
-
-def _together(learner, adapted, task):
+def _predict_together(learner: Learner, adapted: Any, task: TaskBatch) -> Tensor:
     return learner.predict(adapted, task.query_x)
 
 
-def _apart(learner, adapted, task):
-    one = partial(_beside_support, learner, adapted, task.support_x)
-    return torch.stack([one(query) for query in task.query_x])
-
-
-def _beside_support(learner, adapted, support_x, query):
-    return learner.predict(adapted, torch.cat([support_x, query[None]]))[-1]
+def _predict_apart(learner: Learner, adapted: Any, task: TaskBatch) -> Tensor:
+    """Predict each query beside the support set alone."""
+    beside_support = lambda query: torch.cat([task.support_x, query[None]])
+    return torch.stack([learner.predict(adapted, beside_support(q))[-1] for q in task.query_x])

@@ -1,14 +1,17 @@
-"""Files that are written whole or not at all, and fingerprints of what is in them."""
+"""Files that are written whole or not at all, and names and checksums of tensors in them."""
 
 import hashlib
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 
-def write_whole(path, content):
+def atomic_write(path: Path, content: bytes) -> None:
     """Write bytes to `path` whole or not at all: to a temporary file, flushed, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -27,7 +30,7 @@ def write_whole(path, content):
         raise
 
 
-def _flush_folder(folder):
+def _flush_folder(folder: Path) -> None:
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -36,11 +39,33 @@ def _flush_folder(folder):
             os.close(handle)
 
 
-def digest(tensors) -> str:
-    """SHA-256 of a dict of tensors: names, types, shapes and values."""
-    found = hashlib.sha256()
+def checksum(tensors: dict[str, Tensor]) -> str:
+    """Return the SHA-256 of a dict of tensors: names, types, shapes and values."""
+    sha256 = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        found.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
+        sha256.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        sha256.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return sha256.hexdigest()
+
+
+def flatten(tree: Any, prefix: str = "") -> dict[str, Tensor]:
+    """Return the tensors of nested dicts and NamedTuples by name, levels joined with "/".
+
+    >>> flatten({"weights": {"a": torch.zeros(1)}, "lr": {"a": torch.ones(1)}})
+    {'weights/a': tensor([0.]), 'lr/a': tensor([1.])}
+    """
+    if isinstance(tree, Tensor):
+        return {prefix: tree}
+    items = (tree._asdict() if hasattr(tree, "_asdict") else tree).items()
+    join = lambda key: f"{prefix}/{key}" if prefix else str(key)
+    return {name: leaf for key, value in items for name, leaf in flatten(value, join(key)).items()}
+
+
+def unflatten(flat: dict[str, Tensor], like: Any) -> Any:
+    """Return the tensors that `flatten` named in the structure of `like`, whose names they have.
+
+    >>> unflatten({"a/b": torch.ones(1)}, like={"a": {"b": torch.zeros(1)}})
+    {'a': {'b': tensor([1.])}}
+    """
+    return tree_unflatten([flat[name] for name in flatten(like)], tree_flatten(like)[1])

@@ -54,7 +54,7 @@ def _free_port():
 
 @contextmanager
 def _served(module, options, port, folder, token=""):
-    with (folder / "server.log").open("w") as log:
+    with (folder / "server.log").open("w", encoding="utf8") as log:
         command = [sys.executable, "-m", module, *options, "--no-browser"]
         server = subprocess.Popen(command, stdout=log, stderr=log)
         try:
@@ -115,9 +115,9 @@ class Page:
 
     def figure(self, explorer=0):
         """An explorer's picture, scrolled to."""
-        found = self.page.locator("figure.mamlkit-picture").nth(explorer)
-        found.scroll_into_view_if_needed()
-        return found
+        figure = self.page.locator("figure.mamlkit-picture").nth(explorer)
+        figure.scroll_into_view_if_needed()
+        return figure
 
     def changed(self, before, explorer=0, timeout=5_000):
         """Wait until both the sentence and the picture are others than `before`."""

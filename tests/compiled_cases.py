@@ -68,10 +68,10 @@ def parts_of_a_batch():
     step_module.MANY, step_module.PART = 0, 2 * batch.support_x[0].numel() * 2
     found = []
     for mode, chunk in ((True, "auto"), (False, None)):
-        step = MetaStep(learner, learner.init(), SGD, compile=mode, chunk=chunk)
+        step = MetaStep(learner, learner.init(), SGD, compile=mode, microbatch=chunk)
         step(batch)
         found.append({n: learner.init()[n] - value for n, value in step.params.items()})
-    assert step_module.MetaStep(learner, learner.init(), SGD, chunk="auto")._parts(batch) == 2
+    assert step_module.MetaStep(learner, learner.init(), SGD, microbatch="auto")._part_size(batch) == 2
     assert distance(*found) < 1e-4  # ReLU may tip over
 
 
@@ -146,7 +146,7 @@ CASES = {
     "an optimiser left to torch": partial(
         runs, optimizer=partial(torch.optim.RMSprop, lr=1e-3, eps=0.01)
     ),
-    "chunks": partial(runs, chunk=10),
+    "chunks": partial(runs, microbatch=10),
     "MAML++ with all its phases": partial(runs, partial(MAMLPlusPlus, steps=2)),
     "shapes": shapes,
 }

@@ -3,19 +3,20 @@
 import pytest
 from jaxtyping import install_import_hook
 
-# Every jaxtyping annotation in mamlkit is enforced while the tests run, and only then.
-HOOK = install_import_hook("mamlkit", "beartype.beartype")
+# Every shape that mamlkit annotates is enforced while the tests run, and only then.
+HOOK = install_import_hook("mamlkit", "shapes.check_shapes")
 
 import torch  # noqa: E402
 
-from mamlkit import MAML, SineNetwork, Sinusoids, characters, glyphs  # noqa: E402
+from mamlkit import MAML, SineNetwork, Sinusoids, glyphs  # noqa: E402
+from mamlkit import omniglot as load_omniglot  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def omniglot():
     """Both splits of the real characters, or a skip that says where to get them."""
     try:
-        return {split: characters(split) for split in ("background", "evaluation")}
+        return {split: load_omniglot(split) for split in ("background", "evaluation")}
     except FileNotFoundError as error:
         pytest.skip(str(error))
 

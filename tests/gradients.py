@@ -2,7 +2,7 @@
 
 import torch
 
-from mamlkit import TaskBatch
+from mamlkit import TaskBatch, files
 
 
 def smooth_network(width=6, inputs=1):
@@ -18,20 +18,22 @@ def double(batch):
 
 
 def distance(a, b):
-    """The largest difference between two dicts of tensors, relative to the larger one's norm."""
+    """The largest difference between two structures of tensors, relative to the larger's norm."""
+    a, b = files.flatten(a), files.flatten(b)
     a, b = (torch.cat([d[name].flatten() for name in sorted(d)]) for d in (a, b))
     return float((a - b).norm() / torch.maximum(a.norm(), b.norm()))
 
 
 def finite_differences(function, params, step=1e-6):
-    """The gradient of a scalar function of a dict of tensors by central differences."""
-    gradient = {name: torch.zeros_like(value) for name, value in params.items()}
-    for name, value in params.items():
+    """The gradient of a scalar function of a structure of tensors by central differences."""
+    flat = files.flatten(params)
+    gradient = {name: torch.zeros_like(value) for name, value in flat.items()}
+    for name, value in flat.items():
         for i in range(value.numel()):
             shifted = []
             for sign in (1, -1):
-                moved = {k: v.clone() for k, v in params.items()}
+                moved = {k: v.clone() for k, v in flat.items()}
                 moved[name].view(-1)[i] += sign * step
-                shifted.append(function(moved))
+                shifted.append(function(files.unflatten(moved, params)))
             gradient[name].view(-1)[i] = (shifted[0] - shifted[1]) / (2 * step)
-    return gradient
+    return files.unflatten(gradient, params)

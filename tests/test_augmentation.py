@@ -1,11 +1,13 @@
 """More classes from the same drawings: mirrors, warps; and which characters may train at all."""
 
+import json
+
 import pytest
 import torch
 
 from mamlkit import FewShot, Warped, shuffled_split, without_validation
 from mamlkit.devices import generator
-from mamlkit.tasks.warped import _through
+from mamlkit.tasks.augment import _resample
 
 
 @pytest.fixture
@@ -20,18 +22,18 @@ def test_a_class_is_mirrored_as_a_whole(corner, rotations, forms):
     batch = episodes.sample(400, 2, 3, generator=generator(0, "cpu"))
     images = torch.cat([batch.support_x.view(400, 3, 2, 4), batch.query_x.view(400, 3, 3, 4)], 2)
     assert (images == images[:, :, :1]).all()
-    found, counts = images[:, :, 0].reshape(-1, 4).unique(dim=0, return_counts=True)
-    assert len(found) == forms
+    corners, counts = images[:, :, 0].reshape(-1, 4).unique(dim=0, return_counts=True)
+    assert len(corners) == forms
     assert (counts / 1200 - 1 / forms).abs().max() < 0.05
-    assert [2.0, 1.0, 4.0, 3.0] in found.tolist()
+    assert [2.0, 1.0, 4.0, 3.0] in corners.tolist()
 
 
 def test_a_warp_of_nothing_changes_nothing(alphabet):
     plain = FewShot(alphabet, 5, device="cpu")
     still = Warped(plain, classes=0, drawings=0, shift=0)
     expected = plain.sample(4, 1, 3, generator=generator(5, "cpu"))
-    found = still.sample(4, 1, 3, generator=generator(5, "cpu"))
-    for one, other in zip(found, expected, strict=True):
+    warped = still.sample(4, 1, 3, generator=generator(5, "cpu"))
+    for one, other in zip(warped, expected, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
 
 
@@ -75,10 +77,10 @@ def test_a_shift_is_in_pixels():
     dot[..., 14, 14] = 1
     episodes = Warped(FewShot(dot, 3, device="cpu"), classes=0, drawings=0, shift=3)
     images = episodes.sample(200, 2, 3, generator=generator(0, "cpu")).query_x.flatten(0, 2)
-    places = torch.arange(29.0)
+    positions = torch.arange(29.0)
     for axis in (1, 2):
         mass = images.sum(axis)
-        moved = (mass * places).sum(-1) / mass.sum(-1) - 14
+        moved = (mass * positions).sum(-1) / mass.sum(-1) - 14
         assert 2.8 < moved.abs().max() <= 3.01 and moved.mean().abs() < 0.3
 
 
@@ -88,7 +90,18 @@ def test_warping_leaves_labels_and_seeds_alone(alphabet):
     assert all(torch.equal(a, b) for a, b in zip(one, same, strict=True))
     plain = warped.episodes.sample(4, 1, 3, generator=generator(5, "cpu"))
     assert torch.equal(one.query_y, plain.query_y)
-    assert repr(warped.to("cpu")) == repr(warped)
+    moved = warped.to("cpu")
+    assert moved.settings() == warped.settings() and moved.episodes is not warped.episodes
+    assert all(torch.equal(a, b) for a, b in zip(moved.episodes.images, alphabet, strict=True))
+
+
+def test_settings_tell_sizes_and_episodes_apart(alphabet):
+    make = lambda ways=5, **sizes: Warped(FewShot(alphabet, ways, device="cpu"), **sizes)
+    settings = make().settings()
+    assert json.loads(json.dumps(settings)) == settings == make().settings()
+    assert settings["episodes"] == make().episodes.settings()
+    others = [make(4), make(classes=0.3), make(drawings=0.2), make(shift=1.0), make(bend=0.5)]
+    assert all(other.settings() != settings for other in others)
 
 
 @pytest.mark.parametrize("wrong", [{"classes": -0.1}, {"drawings": 0.6}, {"shift": float("nan")}])
@@ -110,7 +123,7 @@ def test_too_few_alphabets_to_hold_one_out(omniglot):
         without_validation(omniglot["background"].of("Greek", "Latin"))
 
 
-def test_the_papers_split_shares_alphabets_but_no_character(omniglot):
+def test_a_shuffled_split_shares_alphabets_but_no_character(omniglot):
     training, test = shuffled_split(seed=0)
     assert (len(training.names), len(test.names)) == (1200, 423)
     where = lambda part: set(zip(part.alphabets, part.names, strict=True))
@@ -129,7 +142,7 @@ def test_a_warp_is_torchs_affine_grid():
     theta = torch.cat([maps, shifts[..., None] / 10], dim=-1)
     grid = torch.nn.functional.affine_grid(theta, images.shape, align_corners=False)
     expected = torch.nn.functional.grid_sample(images, grid, align_corners=False)
-    torch.testing.assert_close(_through(images, maps, shifts), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(_resample(images, maps, shifts), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])

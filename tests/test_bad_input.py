@@ -18,14 +18,14 @@ from mamlkit import (
     Sinusoids,
     TaskBatch,
     adapt,
-    characters,
+    omniglot,
     evaluate,
     fit,
     glyphs,
 )
 from mamlkit import pretrained as shipped
 from mamlkit.devices import generator, resolve
-from mamlkit.show.explorers.k_shot import KShotExplorer
+from mamlkit.show.widgets.k_shot import KShotExplorer
 
 IMAGES = torch.rand(6, 20, 1, 8, 8)
 TRAINING = {"iterations": 3, "shots": 5, "queries": 5, "progress": False, "device": "cpu"}
@@ -107,7 +107,7 @@ BAD = {
     ),
     "a range that is none": (
         lambda: Sinusoids(phase=3),
-        "phase must be a pair (low, high), got 3",
+        "phase must be two numbers (low, high), got 3",
     ),
     "negative noise": (
         lambda: Sinusoids(noise=-1),
@@ -169,9 +169,9 @@ BAD = {
         lambda: train(clip=0),
         "clip must be above 0, got 0; None is no bound",
     ),
-    "chunks of no task": (
-        lambda: train(chunk=0),
-        "chunk must be at least 1, got 0; None is all tasks at once",
+    "microbatches of no task": (
+        lambda: train(microbatch=0),
+        "microbatch must be at least 1, got 0; None is all tasks at once",
     ),
     "running statistics": (
         lambda: maml(module=nn.Sequential(nn.Linear(1, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))),
@@ -240,7 +240,7 @@ BAD = {
         "tasks must be at least 2, got 1; an interval needs several",
     ),
     "an unknown split": (
-        lambda: characters("test"),
+        lambda: omniglot("test"),
         "split must be one of 'background', 'evaluation'; got 'test'",
     ),
     "no glyphs": (lambda: glyphs(0), "classes must be at least 1, got 0"),

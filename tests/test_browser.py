@@ -18,9 +18,9 @@ SHOTS = Path(__file__).parents[1] / "screenshots"  # ignored by git; look at the
 def browser():
     SHOTS.mkdir(exist_ok=True)
     with playwright.sync_playwright() as engine:
-        found = engine.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        yield found
-        found.close()
+        chrome = engine.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        yield chrome
+        chrome.close()
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +28,8 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     for path in NOTEBOOKS.glob("*.ipynb"):
         shutil.copy(path, folder)
-    with lab(folder) as found:
-        yield found
+    with lab(folder) as address_and_token:
+        yield address_and_token
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_the_explorer_is_a_page_of_its_own(browser, tmp_path):
 @pytest.mark.parametrize("name", ["01_learning_to_learn", "04_k_shot_explorer", "08_draw_your_own"])
 def test_a_saved_notebook_shows_stills_without_javascript(browser, tmp_path, name):
     page, _ = HTMLExporter().from_filename(NOTEBOOKS / f"{name}.ipynb")
-    (tmp_path / "page.html").write_text(page)
+    (tmp_path / "page.html").write_text(page, encoding="utf8")
     context = browser.new_context(java_script_enabled=False)
     try:
         tab = context.new_page()

@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from mamlkit import glyphs, pretrained
-from mamlkit.show.explorers.drawing import WAYS, DrawYourOwn
-from mamlkit.show.explorers.pad import Pad
-from mamlkit.show.explorers.strokes import character
+from mamlkit.show.widgets.drawing import WAYS, DrawYourOwn
+from mamlkit.show.widgets.pad import Pad, character
 
 CROSS = [[(0.2, 0.2), (0.8, 0.8)], [(0.2, 0.8), (0.8, 0.2)]]
 
@@ -29,9 +28,9 @@ def test_where_and_how_large_a_character_is_drawn_does_not_matter():
 def test_a_character_lies_in_the_middle_and_is_as_large_as_omniglots():
     ink = character(CROSS)[0] > 0.3
     rows, columns = ink.any(1).nonzero(), ink.any(0).nonzero()
-    for found in (rows, columns):
-        assert 16 <= found.max() - found.min() + 1 <= 20  # 67 of 105 pixels are 18 of 28
-        assert abs((found.max() + found.min()) / 2 - 13) <= 1
+    for inked in (rows, columns):
+        assert 16 <= inked.max() - inked.min() + 1 <= 20  # 67 of 105 pixels are 18 of 28
+        assert abs((inked.max() + inked.min()) / 2 - 13) <= 1
 
 
 def test_a_dot_stays_a_dot():
@@ -114,14 +113,14 @@ def test_controls_change_picture_and_sentence(explorer):
 
 def test_more_drawings_of_a_class(explorer):
     explorer.fill()
-    assert [len(images) for images in explorer.drawn] == [1] * WAYS
+    assert [len(images) for images in explorer.drawings] == [1] * WAYS
     explorer.shots.value = 3
     explorer.pads[1][1].strokes = CROSS
-    assert [len(images) for images in explorer.drawn] == [1, 2, 1, 1, 1]
+    assert [len(images) for images in explorer.drawings] == [1, 2, 1, 1, 1]
     explorer.fill()
-    assert [len(images) for images in explorer.drawn] == [3] * WAYS
+    assert [len(images) for images in explorer.drawings] == [3] * WAYS
     explorer.shots.value = 1
-    assert [len(images) for images in explorer.drawn] == [1] * WAYS
+    assert [len(images) for images in explorer.drawings] == [1] * WAYS
 
 
 def test_an_example_leaves_nothing_of_others_on_hidden_pads(explorer):
@@ -130,7 +129,7 @@ def test_an_example_leaves_nothing_of_others_on_hidden_pads(explorer):
     explorer.shots.value = 1
     explorer.fill()
     explorer.shots.value = 3
-    assert [len(images) for images in explorer.drawn] == [1] * WAYS
+    assert [len(images) for images in explorer.drawings] == [1] * WAYS
 
 
 def test_a_pen_on_a_ready_character_is_computed_once(explorer):
@@ -140,7 +139,7 @@ def test_a_pen_on_a_ready_character_is_computed_once(explorer):
     explorer.compute = lambda: (times.append(1), compute())
     explorer.query.set_state({"strokes": CROSS, "image": None})  # as the browser's message does
     assert len(times) == 1
-    torch.testing.assert_close(explorer.asked, character(CROSS))
+    torch.testing.assert_close(explorer.query_image, character(CROSS))
 
 
 def test_the_picker_puts_a_character_where_it_is_told(explorer):

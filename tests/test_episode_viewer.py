@@ -6,7 +6,7 @@ import torch
 from mamlkit import FewShot, glyphs, pretrained
 from mamlkit.devices import generator
 from mamlkit.recipes import omniglot
-from mamlkit.show.explorers.episodes import EpisodeViewer
+from mamlkit.show.widgets.episodes import EpisodeViewer
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +22,11 @@ def viewer(alphabet, params):
 
 def test_the_episode_is_one_of_few_shot(viewer, alphabet):
     viewer.ways.value, viewer.shots.value = 4, 3
-    drawn = FewShot(alphabet, 4, device="cpu").sample(1, 3, 3, generator=generator(4, "cpu"))
-    assert torch.equal(viewer.task.support_x, drawn.support_x[0])
+    batch = FewShot(alphabet, 4, device="cpu").sample(1, 3, 3, generator=generator(4, "cpu"))
+    assert torch.equal(viewer.task.support_x, batch.support_x[0])
     assert len(viewer.task.query_y) == 10
     of = lambda task: sorted((int(y), x.sum().item()) for x, y in zip(*task, strict=True))
-    assert set(of(viewer.task.query)) <= set(of(drawn.task(0).query))
+    assert set(of(viewer.task.query)) <= set(of(batch.task(0).query))
 
 
 @pytest.mark.parametrize("ways", [2, 5, 20])

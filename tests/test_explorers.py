@@ -19,9 +19,9 @@ from PIL import Image
 from torch.nn.functional import mse_loss
 
 from mamlkit import ANIL, MAML, MetaSGD, SineNetwork, adapt, sine
-from mamlkit.show.explorers.k_shot import KShotExplorer
-from mamlkit.show.explorers.objective import ObjectiveExplorer
-from mamlkit.show.explorers.starts import sine_learners
+from mamlkit.show.widgets.k_shot import KShotExplorer
+from mamlkit.show.widgets.objective import ObjectiveExplorer
+from mamlkit.show.widgets.starts import sine_learners
 
 PNG = b"\x89PNG"
 
@@ -69,7 +69,7 @@ def test_the_curves_are_those_of_adapt(explorer):
 @pytest.mark.parametrize("name", ["MAML", "pretrained", "first-order", "random"])
 @pytest.mark.parametrize("shots", [1, 2, 20])
 def test_every_learner_takes_plain_steps_of_the_size_set(explorer, name, shots):
-    """At once, recorded and for any number of points: as `adapt` alone, by hand."""
+    """All at once and for any number of points: as `adapt` alone, by hand."""
     explorer.ticks[name].value, explorer.k.value, explorer.lr.value = True, shots, 0.002
     learner, params = explorer.learners[name]
     support = explorer.support_x, explorer.support_y
@@ -154,12 +154,12 @@ def test_more_shots_add_points_and_move_none(explorer):
 def test_a_fit_that_blows_up_is_drawn_and_told(explorer):
     """One point and twenty steps: for some draws the error passes all bounds."""
     explorer.k.value, explorer.steps.value, explorer.amplitude.value = 1, 20, 5.0
-    told = 0
+    blown_up = 0
     for _ in range(30):
         explorer.new_points.click()
         assert bytes(explorer.picture.value).startswith(PNG)
-        told += "MAML over 1000" in explorer.summary()
-    assert 0 < told < 30
+        blown_up += "MAML over 1000" in explorer.summary()
+    assert 0 < blown_up < 30
 
 
 def test_two_hundred_random_moves_leave_nothing_behind(explorer):

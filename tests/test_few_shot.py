@@ -1,5 +1,6 @@
 """Episodes: labels, classes, rotations, leakage, and what a perfect classifier scores."""
 
+import json
 import math
 
 import pytest
@@ -66,6 +67,40 @@ def test_a_class_is_turned_as_a_whole():
     assert {tuple(row.tolist()) for row in images[:, :, 0].flatten(0, 1)} == expected
 
 
+@pytest.mark.parametrize("mirrors", [False, True])
+@pytest.mark.parametrize("rotations, width", [(False, 4), (False, 6), (True, 4)])
+def test_pixels_are_those_of_the_form_drawn(rotations, width, mirrors):
+    """Against turning and mirroring the whole set up front, as `draw` counts the forms."""
+    images = torch.randint(256, (6, 5, 3, 4, width), dtype=torch.uint8)
+    episodes = FewShot(images, 3, rotations=rotations, mirrors=mirrors, device="cpu")
+    mirrored = [images, images.flip(-1)] if mirrors else [images]
+    angles = range(4 if rotations else 1)
+    forms = torch.stack([image.rot90(k, (-2, -1)) for image in mirrored for k in angles])
+    form, chosen, example = episodes.draw(50, 5, 2, generator=generator(0, "cpu"))
+    expected = forms[form[..., None], chosen[..., None], example].float() / 255
+    batch = episodes.sample(50, 2, 3, generator=generator(0, "cpu"))
+    assert torch.equal(batch.support_x, expected[:, :, :2].flatten(1, 2))
+    assert torch.equal(batch.query_x, expected[:, :, 2:].flatten(1, 2))
+    assert len(form.unique()) == len(forms)
+
+
+def test_images_are_kept_once(alphabet):
+    """Neither forms nor a move to the same device copy them."""
+    episodes = FewShot(alphabet, 5, rotations=True, mirrors=True, device="cpu")
+    assert episodes.images.data_ptr() == alphabet.data_ptr()
+    assert episodes.to("cpu").images.data_ptr() == alphabet.data_ptr()
+
+
+def test_settings_tell_images_and_arguments_apart(alphabet):
+    make = lambda images=alphabet, ways=5, **kw: FewShot(images, ways, device="cpu", **kw)
+    settings = make().settings()
+    assert json.loads(json.dumps(settings)) == settings
+    assert make(alphabet.clone()).settings() == settings
+    others = [make(alphabet.flip(0)), make(ways=4), make(rotations=True), make(mirrors=True)]
+    assert all(other.settings() != settings for other in others)
+    assert "30x20x1x28x28" in repr(make())
+
+
 @pytest.mark.parametrize("ways", [2, 5, 20])
 @pytest.mark.parametrize("shots", [1, 5])
 def test_a_perfect_classifier_scores_one(ways, shots, alphabet):
@@ -81,10 +116,10 @@ def test_accuracy_before_adaptation_is_chance(alphabet):
     network = OmniglotNetwork(5, filters=8)
     torch.nn.init.normal_(network.head.weight)
     learner = MAML(network, torch.nn.functional.cross_entropy, lr=0.4)
-    found = evaluate(
+    evaluation = evaluate(
         learner, learner.init(), FewShot(alphabet, 5, device="cpu"), shots=1, queries=5, steps=0
     )
-    assert abs(found.mean[0] - 0.2) < 2 * found.interval[0]
+    assert abs(evaluation.mean[0] - 0.2) < 2 * evaluation.interval[0]
 
 
 def test_bool_images_are_ink(alphabet):
@@ -95,9 +130,9 @@ def test_bool_images_are_ink(alphabet):
 def test_real_splits_share_no_class(omniglot):
     """10,000 draws of each split: their (alphabet, character) never meet."""
     seen = {}
-    for split, found in omniglot.items():
-        _, chosen, _ = FewShot(found.images, 5, rotations=True, device="cpu").draw(10_000, 2)
-        seen[split] = {(found.alphabets[i], found.names[i]) for i in chosen.unique().tolist()}
+    for split, (images, alphabets, names) in omniglot.items():
+        _, chosen, _ = FewShot(images, 5, rotations=True, device="cpu").draw(10_000, 2)
+        seen[split] = {(alphabets[i], names[i]) for i in chosen.unique().tolist()}
     assert len(seen["background"]) == 964 and len(seen["evaluation"]) == 659
     assert not seen["background"] & seen["evaluation"]
 

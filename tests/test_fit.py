@@ -82,7 +82,7 @@ def test_a_stopped_run_goes_on(maml, sines, tmp_path):
     class Breaks:
         device, left = sines.device, 8
         to = lambda self, device: self
-        __repr__ = lambda self: repr(sines)
+        settings = lambda self: sines.settings()
 
         def sample(self, *args, **kwargs):
             self.left -= 1
@@ -93,16 +93,16 @@ def test_a_stopped_run_goes_on(maml, sines, tmp_path):
     settings = {**SETTINGS, "checkpoint_every": 3}
     with pytest.raises(KeyboardInterrupt):
         fit(maml, Breaks(), iterations=12, checkpoint=tmp_path, **settings)
-    assert checkpoints.newest(tmp_path).facts["iteration"] == 6
+    assert checkpoints.newest(tmp_path).metadata["iteration"] == 6
     resumed = fit(maml, sines, iterations=12, checkpoint=tmp_path, **settings)
     assert equal(resumed.params, fit(maml, sines, iterations=12, **settings).params)
 
 
-def test_another_recipe_is_refused(maml, sines, tmp_path):
+def test_other_settings_are_refused(maml, sines, tmp_path):
     fit(maml, sines, iterations=2, checkpoint=tmp_path, **SETTINGS)
     with pytest.raises(ValueError, match=r"seed = 0, this one has 1.*another folder"):
         fit(maml, sines, iterations=4, checkpoint=tmp_path, seed=1, **SETTINGS)
-    with pytest.raises(ValueError, match=r"lr=0.01.*this one has.*lr=0.02"):
+    with pytest.raises(ValueError, match=r"'lr': 0.01.*this one has.*'lr': 0.02"):
         other = MAML(maml.module, mse_loss, lr=0.02)
         fit(other, sines, iterations=4, checkpoint=tmp_path, **SETTINGS)
     with pytest.raises(ValueError, match="start = the module's own, this one has"):
@@ -115,7 +115,7 @@ def test_another_recipe_is_refused(maml, sines, tmp_path):
         fit(maml, sines, iterations=1, checkpoint=tmp_path, **SETTINGS)
 
 
-def test_frozen_weights_belong_to_the_recipe(sines, tmp_path):
+def test_frozen_weights_belong_to_the_settings(sines, tmp_path):
     def learner(seed):
         torch.manual_seed(seed)
         network = SineNetwork()
@@ -128,8 +128,8 @@ def test_frozen_weights_belong_to_the_recipe(sines, tmp_path):
         fit(learner(1), sines, iterations=4, checkpoint=tmp_path, **SETTINGS)
 
 
-def test_other_images_are_another_recipe():
-    one, two = (repr(FewShot(glyphs(5, seed=s).images, 5, device="cpu")) for s in (0, 1))
+def test_other_images_are_other_settings():
+    one, two = (FewShot(glyphs(5, seed=s).images, 5, device="cpu").settings() for s in (0, 1))
     assert one != two
 
 
@@ -196,9 +196,9 @@ def test_a_checkpoint_is_written_whole_or_not_at_all(maml, sines, tmp_path, monk
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_recipe_is_readable(maml, sines, tmp_path):
+def test_identity_is_readable(maml, sines, tmp_path):
     fit(maml, sines, iterations=1, checkpoint=tmp_path, **SETTINGS)
-    recipe = json.loads((tmp_path / "recipe.json").read_text())
+    recipe = json.loads((tmp_path / "identity.json").read_text())
     assert recipe["seed"] == 0 and "Adam" in recipe["optimizer"]
 
 

@@ -9,7 +9,7 @@ from torch.nn.functional import mse_loss, scaled_dot_product_attention
 
 from mamlkit import MAML, TaskBatch, evaluate, fit, meta_gradient
 from mamlkit.devices import generator
-from mamlkit.learners.batching import over_tasks
+from mamlkit.learners.vmap import vmap_tasks
 
 
 class Recurrent(nn.Module):
@@ -191,7 +191,7 @@ def test_dropout_draws_anew_for_every_task_in_training_and_is_off_in_testing(sin
     task = sines.sample(1, 5, 5)
     same = TaskBatch(*(t.expand(2, *t.shape[1:]) for t in task))
     loss = lambda task: learner.outer_loss(learner.init(), task)
-    losses = over_tasks(loss, module, same)
+    losses = vmap_tasks(loss, module, same)
     assert losses[0] != losses[1]
     settings = {"shots": 5, "queries": 5, "tasks": 4, "steps": 0}
     first, second = (evaluate(learner, learner.init(), sines, **settings) for _ in range(2))

@@ -69,10 +69,10 @@ def test_all_is_missed_at_right_angles(points):
     plane = Plane(*points)
     aside = torch.randn_like(plane.origin)
     aside -= (plane.axes @ aside) @ plane.axes
-    params = plane._tree(plane.origin + aside)
+    params = plane._unflatten(plane.origin + aside)
     assert float(plane.missed(params)) == pytest.approx(1, abs=1e-5)
     assert [float(c) for c in plane.coordinates(params)] == pytest.approx([0, 0], abs=1e-4)
-    half = plane._tree(plane.origin + aside / aside.norm() + plane.axes[0])
+    half = plane._unflatten(plane.origin + aside / aside.norm() + plane.axes[0])
     assert float(plane.missed(half)) == pytest.approx(0.5, abs=1e-5)
 
 

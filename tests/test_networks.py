@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mamlkit import OmniglotNetwork
-from mamlkit.models.layers import BatchNorm, LayerNorm, PatchConvolution
+from mamlkit.models.layers import BatchNorm, LayerNorm, PatchConv2d
 
 
 def channels_first(x):
@@ -15,7 +15,7 @@ def channels_first(x):
 @pytest.mark.parametrize("height, width", [(28, 28), (7, 7), (5, 8), (1, 2)])
 def test_patches_are_a_convolution(height, width):
     torch.manual_seed(0)
-    ours = PatchConvolution(3, 6).double()
+    ours = PatchConv2d(3, 6).double()
     theirs = nn.Conv2d(3, 6, kernel_size=3, stride=2, padding=1, bias=False).double()
     kernel = ours.product.weight.detach().unflatten(1, (3, 3, 3)).permute(0, 3, 1, 2)
     theirs.weight.data = kernel.contiguous()
@@ -44,7 +44,7 @@ def test_norms_are_torchs(kind, theirs, first):
 
 def test_pooling_is_torchs_own_layers():
     torch.manual_seed(0)
-    network = OmniglotNetwork(3, filters=(4, 5, 6, 7), norm="layer", features="all", halving="pool")
+    network = OmniglotNetwork(3, filters=(4, 5, 6, 7), norm="layer", features="all", downsample="pool")
     nn.init.normal_(network.head.weight)
     theirs = []
     for layer in network.modules():
@@ -64,9 +64,9 @@ def test_the_papers_network_has_the_papers_size():
 
 
 @pytest.mark.parametrize("size, seen", [(28, 4), (16, 1), (17, 4), (33, 9)])
-@pytest.mark.parametrize("halving", ["stride", "pool"])
-def test_all_features_are_those_at_every_place(size, seen, halving):
-    settings = {"channels": 2, "size": size, "features": "all", "halving": halving}
+@pytest.mark.parametrize("downsample", ["stride", "pool"])
+def test_all_features_are_those_at_every_position(size, seen, downsample):
+    settings = {"channels": 2, "size": size, "features": "all", "downsample": downsample}
     network = OmniglotNetwork(3, filters=(2, 3, 4, 5), **settings)
     assert network.head.in_features == 5 * seen
     assert network(torch.zeros(2, 2, size, size)).shape == (2, 3)
@@ -90,7 +90,7 @@ def test_layer_norm_makes_predictions_independent():
         ({"filters": (8, 8, 8, 0)}, "filters must be at least 1, got 0"),
         ({"norm": "group"}, "norm must be one of 'batch', 'layer'; got 'group'"),
         ({"features": "flat"}, "features must be one of 'mean', 'all'; got 'flat'"),
-        ({"halving": "half"}, "halving must be one of 'stride', 'pool'; got 'half'"),
+        ({"downsample": "half"}, "downsample must be one of 'stride', 'pool'; got 'half'"),
         ({"size": 0}, "size must be at least 1, got 0"),
     ],
 )

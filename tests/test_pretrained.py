@@ -1,14 +1,12 @@
-"""The shipped networks are what their cards say; the command line makes new ones."""
+"""The shipped networks are what their cards say."""
 
 import json
 
 import pytest
 import torch
-from click.testing import CliRunner
 
 from mamlkit import pretrained
-from mamlkit.cli import main
-from mamlkit.pretrained.cards import FEW
+from mamlkit.pretrained import FEW
 from mamlkit.recipes import RECIPES
 
 
@@ -18,9 +16,9 @@ def test_a_shipped_network_scores_what_its_card_says(name):
     card = pretrained.card(name)
     _, params = pretrained.load(name, device="cpu")
     seed = card["testing"]["seed"]
-    found = RECIPES[name].test(params, seed=seed, tasks=FEW, device="cpu")
+    result = RECIPES[name].test(params, seed=seed, tasks=FEW, device="cpu")
     expected = torch.tensor(card["results"][f"mean of the first {FEW}"])
-    torch.testing.assert_close(found.mean, expected, rtol=0.01, atol=0.005)
+    torch.testing.assert_close(result.mean, expected, rtol=0.01, atol=0.005)
 
 
 @pytest.mark.parametrize("name", pretrained.names())
@@ -28,8 +26,9 @@ def test_a_card_says_how_to_make_the_network_again(name):
     card = pretrained.card(name)
     assert card["command"] == f"mamlkit train {name} --seed {card['seed']} --out mamlkit/pretrained"
     assert card["training"]["iterations"] == RECIPES[name].training["iterations"]
-    assert card["learner"] == repr(RECIPES[name].learner())
-    assert card["tested"] == repr(RECIPES[name].tester())
+    plain = lambda learner: json.loads(json.dumps(learner.settings()))
+    assert card["learner"] == plain(RECIPES[name].learner())
+    assert card["test_learner"] == plain(RECIPES[name].tester())
     assert card["data"] == RECIPES[name].data and card["versions"]["torch"]
 
 
@@ -46,27 +45,3 @@ def test_loading_leaves_the_global_random_state_alone():
     torch.manual_seed(1)
     pretrained.load("sinusoid-maml", device="cpu")
     assert torch.equal(torch.rand(2), expected)
-
-
-def test_train_writes_parameters_and_card(tmp_path):
-    settings = ["--iterations", "20", "--seed", "3", "--out", str(tmp_path / "new")]
-    result = CliRunner().invoke(main, ["train", "sinusoid-maml", *settings])
-    assert result.exit_code == 0, result.output
-    assert "after 10 steps" in result.output
-    card = json.loads((tmp_path / "new" / "sinusoid-maml.json").read_text())
-    assert card["seed"] == 3 and card["training"]["iterations"] == 20
-    assert (tmp_path / "new" / "sinusoid-maml.safetensors").is_file()
-
-
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        (["resnet"], "'resnet' is not one of"),
-        (["sinusoid-maml", "--iterations", "0"], "iterations must be at least 1, got 0"),
-        (["sinusoid-maml", "--seed", "-1"], "seed must be at least 0, got -1"),
-    ],
-)
-def test_train_refuses_with_a_sentence(settings, message, tmp_path):
-    result = CliRunner().invoke(main, ["train", *settings, "--out", str(tmp_path)])
-    assert result.exit_code != 0 and message in result.output
-    assert "Traceback" not in result.output

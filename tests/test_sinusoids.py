@@ -1,5 +1,6 @@
 """The sine waves: shapes, ranges, seeds, noise, and the closed form of the best single answer."""
 
+import json
 import math
 
 import torch
@@ -16,6 +17,14 @@ def test_shapes_ranges_and_the_formula(sines):
     assert batch.support_x.shape == (20_000, 2, 1) and batch.query_y.shape == (20_000, 3, 1)
     assert batch.query_x.min() >= -5 and batch.query_x.max() <= 5
     torch.testing.assert_close(batch.query_y, sine(batch.query_x, *waves))
+
+
+def test_settings_are_json_and_tell_arguments_apart(sines):
+    settings = sines.settings()
+    assert json.loads(json.dumps(settings)) == settings == sines.to("cpu").settings()
+    changes = {"amplitude": (1.0, 2.0), "phase": (0.0, 1.0), "x": (0.0, 1.0), "noise": 0.1}
+    others = [Sinusoids(**{name: value}) for name, value in (changes | {"reveal": True}).items()]
+    assert all(other.settings() != settings for other in others)
 
 
 def test_the_same_seed_draws_the_same_tasks(sines):

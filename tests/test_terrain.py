@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from mamlkit import MAML, SineNetwork, adapt
-from mamlkit.show.explorers.terrain import TerrainExplorer
 from mamlkit.show.landscape import Plane
+from mamlkit.show.widgets.terrain import TerrainExplorer
 
 
 @pytest.fixture
@@ -15,14 +15,14 @@ def explorer(maml, sines):
     tasks = sines.sample(3, shots=5, queries=20, generator=torch.Generator().manual_seed(0))
     at = torch.linspace(-1, 1, 5), torch.linspace(-0.5, 1, 4)
     made = TerrainExplorer(maml, planes, tasks, us=at[0], vs=at[1])
-    made.given = maml, tasks
+    made.inputs = maml, tasks
     return made
 
 
 @pytest.mark.parametrize("m", [0, 1, 10])
 @pytest.mark.parametrize("name", ["MAML", "random"])
 def test_a_place_has_the_mean_loss_after_m_steps_from_it(explorer, name, m):
-    maml, tasks = explorer.given
+    maml, tasks = explorer.inputs
     start = explorer.planes[name].at(explorer.us[3], explorer.vs[1])
     losses = []
     for i in range(3):
@@ -49,7 +49,7 @@ def test_the_slider_shows_another_map_and_says_how_low_it_is(explorer):
 
 
 def test_the_height_at_the_start_is_that_of_the_start(explorer):
-    maml, tasks = explorer.given
+    maml, tasks = explorer.inputs
     start = explorer.planes["MAML"].at(0.0, 0.0)
     explorer.m.value = 1
     adapted = [
@@ -60,7 +60,7 @@ def test_the_height_at_the_start_is_that_of_the_start(explorer):
 
 
 def test_a_name_without_a_role_is_refused(explorer):
-    maml, tasks = explorer.given
+    maml, tasks = explorer.inputs
     plane = explorer.planes["MAML"]
     with pytest.raises(ValueError, match="a plane's name must be one of"):
         TerrainExplorer(maml, {"mine": plane}, tasks, us=explorer.us, vs=explorer.vs)

@@ -17,7 +17,7 @@ ADAM = optax.adam(1e-3)
 
 
 def from_torch(params):
-    """torch's layout to JAX's: the axes of every weight in reverse but for the image's."""
+    """Turn parameters of torch's layout into JAX's: axes in reverse, but for the image's."""
     turned = {
         k: v.permute(2, 3, 1, 0) if v.ndim == 4 else v.mT if v.ndim == 2 else v
         for k, v in params.items()
@@ -26,22 +26,22 @@ def from_torch(params):
 
 
 def to_torch(params):
-    """And back."""
-    found = {k: torch.from_numpy(np.array(v)) for k, v in params.items()}
+    """Turn parameters of JAX's layout into torch's."""
+    tensors = {k: torch.from_numpy(np.array(v)) for k, v in params.items()}
     return {
         k: v.permute(3, 2, 0, 1) if v.ndim == 4 else v.mT if v.ndim == 2 else v
-        for k, v in found.items()
+        for k, v in tensors.items()
     }
 
 
 def to_jax(batch):
-    """A TaskBatch as a tuple of JAX arrays, images as `[..., height, width, channels]`."""
+    """Return a TaskBatch as JAX arrays, images as `[..., height, width, channels]`."""
     tensors = [t.movedim(-3, -1) if t.ndim == 5 else t for t in batch]
     return tuple(jnp.array(t.numpy(force=True)) for t in tensors)
 
 
 def maml(task_loss, lr):
-    """The meta-objective of `task_loss(params, x, y)`: one inner step, the mean over tasks."""
+    """Return the meta-objective of `task_loss(params, x, y)`: one inner step, mean over tasks."""
 
     def outer_loss(params, support_x, support_y, query_x, query_y):
         gradients = jax.grad(task_loss)(params, support_x, support_y)
@@ -55,7 +55,7 @@ def maml(task_loss, lr):
 
 
 def update(objective, params, state, batch):
-    """Meta-gradient and Adam."""
+    """Take a step of Adam along the meta-gradient."""
     gradients = jax.grad(objective)(params, batch)
     changes, state = ADAM.update(gradients, state)
     return optax.apply_updates(params, changes), state
@@ -68,7 +68,7 @@ def sine_loss(params, x, y):
 
 
 def sample(key, tasks, shots, queries):
-    """As `mamlkit.Sinusoids`."""
+    """Draw what `mamlkit.Sinusoids` draws."""
     a, b, c = jax.random.split(key, 3)
     amplitude = jax.random.uniform(a, (tasks, 1, 1), minval=0.1, maxval=5.0)
     phase = jax.random.uniform(b, (tasks, 1, 1), maxval=jnp.pi)
@@ -78,7 +78,7 @@ def sample(key, tasks, shots, queries):
 
 
 class Sine:
-    """One call of the compiled function per meta-iteration."""
+    """The sinusoid case, one call of the compiled function per meta-iteration."""
 
     block = 1
 
@@ -108,7 +108,7 @@ class Sine:
 
 
 class SineScan(Sine):
-    """A thousand meta-iterations a call."""
+    """The sinusoid case, a thousand meta-iterations a call."""
 
     block = 1_000
 
@@ -124,7 +124,7 @@ def convolution(x, weight):
 
 
 def patches_and_matmul(x, weight):
-    """The same convolution as nine shifted slices and one matrix product."""
+    """Convolve by nine shifted slices and one matrix product."""
     size = (x.shape[1] + 1) // 2
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     slices = [
@@ -144,7 +144,7 @@ def omniglot_loss(convolve, params, x, y):
 
 
 class Omniglot:
-    """With XLA's convolution."""
+    """The Omniglot case with XLA's convolution."""
 
     convolve = staticmethod(convolution)
 
@@ -156,8 +156,11 @@ class Omniglot:
         self.batches = cycle([to_jax(batch) for batch in batches])
 
     def meta_gradient(self, batch):
-        """As the timed program computes it: Adam's first moment after one step is 0.1 times it.
-        A second compilation would take as long as the first."""
+        """Return the gradient that the timed program computes.
+
+        Adam's first moment after one step is 0.1 times it. A second compilation would take as
+        long as the first.
+        """
         self.carry = self.train(*self.carry, to_jax(batch))
         return to_torch({k: v / (1 - 0.9) for k, v in self.carry[1][0].mu.items()})
 
@@ -168,6 +171,6 @@ class Omniglot:
 
 
 class OmniglotPatches(Omniglot):
-    """With patches and a matrix product, which XLA can batch over tasks."""
+    """The Omniglot case with patches and a matrix product, which XLA can batch over tasks."""
 
     convolve = staticmethod(patches_and_matmul)

@@ -37,7 +37,7 @@ class ScaleOutside(nn.Module):
 
 
 def batch_statistics(channels):
-    """torch's own batch normalisation, without running statistics."""
+    """Return torch's own batch normalisation, without running statistics."""
     return nn.BatchNorm2d(channels, track_running_stats=False)
 
 
@@ -63,14 +63,14 @@ class OmniglotNetwork(nn.Module):
 
 
 def load(network, params):
-    """The network with these parameters, on their device and in their precision."""
+    """Load parameters into a network, on their device and in their precision; return it."""
     network.to(next(iter(params.values())))
     network.load_state_dict(params)
     return network
 
 
 def copy_gradients(network):
-    """The gradients that `backward` left in a network."""
+    """Return the gradients that `backward` left in a network."""
     return {name: p.grad.clone() for name, p in network.named_parameters()}
 
 

@@ -17,14 +17,14 @@ from mamlkit import Sinusoids
 
 
 class SquaredError(BaseLoss):
-    """The loss is the metric too."""
+    """The squared error, as loss and metric."""
 
     def forward(self, out_dict, targets, model_states=None, **_):
         loss = mse_loss(out_dict["logits"], targets)
         return loss, loss
 
 
-class Deaf(nn.Module):
+class IgnoreKeywords(nn.Module):
     """A layer that ignores the keywords which the library hands to every layer."""
 
     def __init__(self, layer):
@@ -40,7 +40,7 @@ class Sine:
         torch.manual_seed(seed)
         self.network = load(SineNetwork(len(params["body.0.bias"])), params)
         self.device = next(self.network.parameters()).device
-        model = MAML_Model(Deaf(self.network.body), Deaf(self.network.head))
+        model = MAML_Model(IgnoreKeywords(self.network.body), IgnoreKeywords(self.network.head))
         inner = InnerSGD(model.get_fast_weights(), inner_lr=0.01, learn_lr=False)
         self.maml = MAML(
             model=model,
@@ -54,7 +54,7 @@ class Sine:
         self.size, self.sines = (tasks, shots, queries), Sinusoids(device=self.device)
 
     def meta_gradient(self, batch):
-        """The library steps as it differentiates, so its step is undone."""
+        """Return the gradient; the library steps as it differentiates, so its step is undone."""
         before = {name: value.clone() for name, value in self.network.state_dict().items()}
         self.maml.step(iter([batch]))
         self.network.load_state_dict(before)

@@ -13,7 +13,7 @@ from mamlkit import Sinusoids
 
 
 class OnSines:
-    """Waves drawn as the run goes."""
+    """A peer on waves drawn as the run goes."""
 
     def __init__(self, params, *, tasks, shots, queries, seed):
         torch.manual_seed(seed)
@@ -26,7 +26,7 @@ class OnSines:
 
 
 class OnEpisodes:
-    """A few task batches in turn; `norm` makes the network's normalisation."""
+    """A peer on a few task batches in turn; `norm` makes the network's normalisation."""
 
     norm = staticmethod(batch_statistics)
 

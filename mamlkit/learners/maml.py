@@ -1,8 +1,13 @@
 """Model-agnostic meta-learning (Finn, Abbeel and Levine 2017, arXiv:1703.03400)."""
 
-from mamlkit import require
-from mamlkit.learners.adapt import adapt
-from mamlkit.learners.learner import Learner
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import Tensor, nn
+
+from mamlkit import checks
+from mamlkit.learners.adapt import Params, adapt
+from mamlkit.learners.base import Learner
 
 
 class MAML(Learner):
@@ -13,12 +18,12 @@ class MAML(Learner):
         paper's 5-way Omniglot code, which sums over the ways and averages over shots, is 2.0
         here.
     steps: inner steps in training. With 0, the objective is that of pretraining on all tasks.
-    recompute: 0, or how many inner steps to compute again at a time on the way back instead of
-        keeping them: a long inner loop then fits in memory, for one more pass of time. About the
-        square root of `steps` needs least.
+    activation_checkpointing: 0, or how many inner steps to compute again at a time on the way back
+        instead of keeping them: a long inner loop then fits in memory, for one more pass of time.
+        About the square root of `steps` needs least.
 
-    Its relatives differ in one of four things: `init`, what is meta-learned; `start`, where the
-    inner loop begins; `rate`, its step sizes; `moves`, which parameters take part in it.
+    Its variants differ in one of four things: `init`, what is meta-learned; `init_fast_weights`,
+    where the inner loop begins; `inner_lr`, its step sizes; `is_adapted`, which parameters move.
 
     Raises ValueError for a step size below 0, a negative number of steps, a module without
     trainable parameters, or one whose batch normalisation keeps running statistics.
@@ -34,62 +39,74 @@ class MAML(Learner):
 
     first_order = False
 
-    def __init__(self, module, loss, *, lr, steps=1, recompute=0):
-        name = type(self).__name__
-        hint = "use a small positive number such as 0.01"
-        self.lr = require.number(name, "lr", lr, least=0, hint=hint)
-        self.steps = require.whole(name, "steps", steps, least=0)
-        self.recompute = require.whole(name, "recompute", recompute, least=0)
+    def __init__(
+        self,
+        module: nn.Module,
+        loss: Callable[..., Tensor],
+        *,
+        lr: float,
+        steps: int = 1,
+        activation_checkpointing: int = 0,
+    ) -> None:
+        name, hint = type(self).__name__, "use a small positive number such as 0.01"
+        self.lr = checks.check_float(name, "lr", lr, low=0, hint=hint)
+        self.steps = checks.check_int(name, "steps", steps, low=0)
+        self.activation_checkpointing = checks.check_int(
+            name, "activation_checkpointing", activation_checkpointing, low=0
+        )
         super().__init__(module, loss)
 
-    def __repr__(self):
-        loss = getattr(self.loss, "__name__", type(self.loss).__name__)
-        module = " ".join(repr(self.module).split())
-        known = {"module", "loss", "recompute"}  # the last changes the cost, not the result
-        own = {k: v for k, v in vars(self).items() if k not in known and not k.startswith("_")}
-        settings = "".join(f"{name}={value!r}, " for name, value in own.items())
-        return f"{type(self).__name__}(loss={loss}, {settings}module={module})"
-
-    def start(self, params, support):
-        """θ, from which the inner loop sets out: the module's parameters and no others."""
+    def init_fast_weights(self, params: Any, support: tuple[Tensor, Tensor]) -> Params:
+        """Return θ, from which the inner loop sets out: the module's parameters, no others."""
         return params
 
-    def rate(self, params, number):
-        """The step size of the inner step of this number: one, or one for each that moves."""
+    def inner_lr(self, params: Any, step: int) -> float | Params:
+        """Return the step size of the inner step of this number: one, or one a parameter."""
         return self.lr
 
-    def moves(self, name, number=0):
-        """Whether the parameter of this name takes part in the inner step of this number."""
+    def is_adapted(self, name: str, step: int = 0) -> bool:
+        """Say whether the parameter of this name takes part in the inner step of this number."""
         return True
 
-    def step(self, params, theta, support, number, first_order):
-        """One inner step, the `number`-th from 0: θ of the next."""
-        moving = {name: value for name, value in theta.items() if self.moves(name, number)}
-        loss = lambda moving, x, y: self.task_loss({**theta, **moving}, x, y)
-        lr = self.rate(params, number)
-        lr = {name: lr[name] for name in moving} if isinstance(lr, dict) else lr
-        return {**theta, **adapt(moving, loss, support, lr=lr, steps=1, first_order=first_order)}
+    def inner_step(
+        self,
+        params: Any,
+        fast_weights: Params,
+        support: tuple[Tensor, Tensor],
+        step: int,
+        first_order: bool,
+    ) -> Params:
+        """Take one inner step, the `step`-th from 0: return θ of the next."""
+        moving = {n: value for n, value in fast_weights.items() if self.is_adapted(n, step)}
+        loss = lambda moving, x, y: self.task_loss({**fast_weights, **moving}, x, y)
+        lr = self.inner_lr(params, step)
+        moved = adapt(moving, loss, support, lr=lr, steps=1, first_order=first_order)
+        return {**fast_weights, **moved}
 
-    def path(self, params, support, steps, first_order):
+    def inner_loop(
+        self, params: Any, support: tuple[Tensor, Tensor], steps: int, first_order: bool
+    ) -> Iterator[Params]:
         """Yield θ after 0, 1, ... `steps` inner steps, differentiable."""
-        theta = self.start(params, support)
-        yield theta
-        for number in range(steps):
-            theta = self.step(params, theta, support, number, first_order)
-            yield theta
+        fast_weights = self.init_fast_weights(params, support)
+        yield fast_weights
+        for step in range(steps):
+            fast_weights = self.inner_step(params, fast_weights, support, step, first_order)
+            yield fast_weights
 
-    def adapt(self, params, support):
-        """θ' after `self.steps` steps on one task's support set `(x, y)`, differentiable."""
-        *_, theta = self.path(params, support, self.steps, self.first_order)
-        return theta
+    def adapt(self, params: Any, support: tuple[Tensor, Tensor]) -> Params:
+        """Return θ' after `self.steps` steps on a support set `(x, y)`, differentiable."""
+        *_, fast_weights = self.inner_loop(params, support, self.steps, self.first_order)
+        return fast_weights
 
-    def trajectory(self, params, support, steps):
-        """Yield θ after 0, 1, ... `steps` steps on one task's support set, without gradients."""
-        yield from self.path(params, support, steps, first_order=True)
+    def trajectory(
+        self, params: Any, support: tuple[Tensor, Tensor], steps: int
+    ) -> Iterator[Params]:
+        """Yield θ after 0, 1, ... `steps` steps on a support set, without gradients."""
+        yield from self.inner_loop(params, support, steps, first_order=True)
 
 
 class FirstOrderMAML(MAML):
-    """MAML that leaves out the second derivatives: ∇θ L(θ') is taken at θ' and used at θ.
+    """MAML without second derivatives: ∇θ L(θ') is taken at θ' and used at θ.
 
     Finn et al. 2017, section 5.2, "first-order approximation". Arguments as for `MAML`.
     """

@@ -1,15 +1,19 @@
 """ProtoMAML: MAML whose head starts from prototypes."""
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import one_hot
 
+from mamlkit.learners.adapt import Params
 from mamlkit.learners.maml import MAML
 
 HEAD = ("head.weight", "head.bias")
 
 
-def body_and_head(caller, module):
+def check_body_and_head(caller: str, module: nn.Module) -> None:
     """Raise unless the module has a `body` and a linear `head` with bias."""
     body, head = (getattr(module, part, None) for part in ("body", "head"))
     if body is None or not isinstance(head, torch.nn.Linear) or head.bias is None:
@@ -38,19 +42,28 @@ class ProtoMAML(MAML):
     False
     """
 
-    def __init__(self, module, loss, *, lr, steps=1, recompute=0):
-        body_and_head("ProtoMAML", module)
-        super().__init__(module, loss, lr=lr, steps=steps, recompute=recompute)
+    def __init__(
+        self,
+        module: nn.Module,
+        loss: Callable[..., Tensor],
+        *,
+        lr: float,
+        steps: int = 1,
+        activation_checkpointing: int = 0,
+    ) -> None:
+        check_body_and_head("ProtoMAML", module)
+        options = {"steps": steps, "activation_checkpointing": activation_checkpointing}
+        super().__init__(module, loss, lr=lr, **options)
 
-    def init(self):
-        """The parameters of the body, copied."""
+    def init(self) -> Params:
+        """Copy the parameters of the body."""
         return {name: value for name, value in super().init().items() if name not in HEAD}
 
-    def start(self, params, support):
-        """θ: the body, and a head made of the support set's prototypes."""
+    def init_fast_weights(self, params: Params, support: tuple[Tensor, Tensor]) -> Params:
+        """Return θ: the body, and a head made of the support set's prototypes."""
         x, y = support
-        inside = {n.removeprefix("body."): v for n, v in params.items() if n.startswith("body.")}
-        features = functional_call(self.module.body, inside, (x,))
+        body = {n.removeprefix("body."): v for n, v in params.items() if n.startswith("body.")}
+        features = functional_call(self.module.body, body, (x,))
         member = one_hot(y, self.module.head.out_features).to(features.dtype)
         prototypes = member.T @ features / member.sum(0)[:, None]
         head = 2 * prototypes, -(prototypes**2).sum(-1)

@@ -1,10 +1,15 @@
 """Reptile: move the initialisation towards where the tasks' own training ends."""
 
+from collections.abc import Callable, Iterator
+
 import torch
+from torch import Tensor, nn
 from torch.func import grad
 
-from mamlkit import require
+from mamlkit import checks
+from mamlkit.learners.adapt import Params
 from mamlkit.learners.maml import MAML
+from mamlkit.tasks.batch import TaskBatch
 
 
 class Reptile(MAML):
@@ -32,51 +37,69 @@ class Reptile(MAML):
 
     first_order = True
 
-    def __init__(self, module, loss, *, lr, steps, minibatch=None, inner="sgd"):
-        require.choice("Reptile", "inner", inner, ("sgd", "adam"))
+    def __init__(
+        self,
+        module: nn.Module,
+        loss: Callable[..., Tensor],
+        *,
+        lr: float,
+        steps: int,
+        minibatch: int | None = None,
+        inner: str = "sgd",
+    ) -> None:
+        checks.check_choice("Reptile", "inner", inner, ("sgd", "adam"))
         if minibatch is not None:
-            require.whole("Reptile", "minibatch", minibatch, least=1)
-        require.whole("Reptile", "steps", steps, least=1)
+            checks.check_int("Reptile", "minibatch", minibatch, low=1)
+        checks.check_int("Reptile", "steps", steps, low=1)
         self.minibatch = minibatch
         self.inner = inner
         super().__init__(module, loss, lr=lr, steps=steps)
 
-    def path(self, params, support, steps, first_order, minibatch=None):
+    def inner_loop(
+        self,
+        params: Params,
+        support: tuple[Tensor, Tensor],
+        steps: int,
+        first_order: bool,
+        minibatch: int | None = None,
+    ) -> Iterator[Params]:
         """Yield θ after 0, 1, ... `steps` inner steps."""
-        theta = self.start(params, support)
+        theta = self.init_fast_weights(params, support)
         mean_square = {name: torch.zeros_like(value) for name, value in theta.items()}
         yield theta
-        for number in range(steps):
-            gradient = grad(self.task_loss)(theta, *_some(support, minibatch))
+        for step in range(steps):
+            gradient = grad(self.task_loss)(theta, *_minibatch(support, minibatch))
             if self.inner == "adam":
-                gradient, mean_square = _adam(gradient, mean_square, number)
+                gradient, mean_square = _adam_direction(gradient, mean_square, step)
             theta = {name: theta[name] - self.lr * g.detach() for name, g in gradient.items()}
             yield theta
 
-    def outer_loss(self, params, task):
-        """The loss after the inner loop, with θ - θ' for its gradient."""
+    def outer_loss(self, params: Params, task: TaskBatch) -> Tensor:
+        """Return the loss after the inner loop, with θ - θ' for its gradient."""
         x, y = (torch.cat(pair) for pair in zip(task.support, task.query, strict=True))
         if self.minibatch and self.minibatch > len(x):
             raise ValueError(
                 f"Reptile: a minibatch of {self.minibatch} is more than the {len(x)} points of a "
                 "task; draw more shots or queries"
             )
-        theta = self.start(params, (x, y))
-        still = {name: value.detach() for name, value in theta.items()}
-        *_, end = self.path(still, (x, y), self.steps, True, self.minibatch)
+        theta = self.init_fast_weights(params, (x, y))
+        constant = {name: value.detach() for name, value in theta.items()}
+        *_, end = self.inner_loop(constant, (x, y), self.steps, True, self.minibatch)
         half = sum(0.5 * ((theta[n] - end[n].detach()) ** 2).sum() for n in theta)  # ∇ is θ - θ'
         return half - half.detach() + self.task_loss(end, x, y).detach()
 
 
-def _some(data, count):
-    if count is None:
+def _minibatch(data: tuple[Tensor, ...], size: int | None) -> tuple[Tensor, ...]:
+    if size is None:
         return data
-    chosen = torch.rand(len(data[0]), device=data[0].device).topk(count).indices
+    chosen = torch.rand(len(data[0]), device=data[0].device).topk(size).indices
     return tuple(tensor[chosen] for tensor in data)
 
 
-def _adam(gradient, mean_square, number, beta=0.999, tiny=1e-8):
+def _adam_direction(
+    gradient: Params, mean_square: Params, step: int, beta: float = 0.999, eps: float = 1e-8
+) -> tuple[Params, Params]:
     """Adam without momentum (Kingma and Ba 2015, algorithm 1, β₁ = 0): the direction, the state."""
     square = {n: beta * mean_square[n] + (1 - beta) * g**2 for n, g in gradient.items()}
-    corrected = 1 - beta ** (number + 1)
-    return {n: g / ((square[n] / corrected).sqrt() + tiny) for n, g in gradient.items()}, square
+    corrected = 1 - beta ** (step + 1)
+    return {n: g / ((square[n] / corrected).sqrt() + eps) for n, g in gradient.items()}, square

@@ -3,38 +3,38 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
-from mamlkit.models.patches import patches
 
-
-class PatchConvolution(nn.Module):
+class PatchConv2d(nn.Module):
     """A 3x3 convolution of stride 2 with zero padding of 1, as patches and one matrix product.
 
     What `nn.Conv2d(channels, filters, kernel_size=3, stride=2, padding=1, bias=False)` computes,
     with the channels last. Under `vmap`, weights of each task's own turn `nn.Conv2d` into a
-    grouped convolution; here they turn one matrix product into a batch of matrix products.
-    Compiled, that is the faster form of the meta-step (32 tasks of 5 + 5 images on two cores with
-    AVX-512: 51 to 59 ms, 112 with `nn.Conv2d`); eager, it is the slower one. Where
-    its kernel is fast, the compiled step never holds all patches (`training/products/patched.py`).
+    grouped convolution, slow in the double backward; here they turn one matrix product into a
+    batch of matrix products, which the compiled meta-step runs faster (benchmarks/RESULTS.md).
 
     channels, filters: of the images that come in, and of those that go out.
 
     Maps `[images, height, width, channels]` to half the height and width (rounded up) and `filters`
     channels.
 
-    >>> PatchConvolution(1, 64)(torch.zeros(5, 28, 28, 1)).shape
+    >>> PatchConv2d(1, 64)(torch.zeros(5, 28, 28, 1)).shape
     torch.Size([5, 14, 14, 64])
     """
 
-    def __init__(self, channels, filters):
+    def __init__(self, channels: int, filters: int) -> None:
         super().__init__()
         self.product = nn.Linear(9 * channels, filters, bias=False)
 
     def forward(
         self, x: Float[Tensor, "images height width channels"]
     ) -> Float[Tensor, "images half_height half_width filters"]:
-        """The filtered images."""
-        return self.product(patches(x))
+        """Return the filtered images."""
+        height, width = x.shape[-3:-1]
+        x = pad(x, (0, 0, 1, 1, 1, 1))
+        taps = [x[:, i : i + height : 2, j : j + width : 2] for i in range(3) for j in range(3)]
+        return self.product(torch.cat(taps, dim=-1))
 
 
 class _Norm(nn.Module):
@@ -43,23 +43,26 @@ class _Norm(nn.Module):
     first: whether channels come first, `[images, channels, height, width]`, or last.
     """
 
-    def __init__(self, channels, *, first=False, tiny=1e-5):
+    def __init__(self, channels: int, *, first: bool = False, eps: float = 1e-5) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
-        self.first, self.tiny = first, tiny
+        self.first, self.eps = first, eps
 
-    def over(self):
-        """The dimensions that share a mean."""
+    def extra_repr(self) -> str:
+        return f"{len(self.weight)}, first={self.first}, eps={self.eps}"
+
+    def shared_dims(self) -> tuple[int, ...]:
+        """Return the dimensions that share a mean."""
         raise NotImplementedError
 
     def forward(self, x: Float[Tensor, "images a b c"]) -> Float[Tensor, "images a b c"]:
-        """The normalised images."""
+        """Return the normalised images."""
         weight, bias = self.weight, self.bias
         if self.first:
             weight, bias = weight[:, None, None], bias[:, None, None]
-        variance, mean = torch.var_mean(x, dim=self.over(), correction=0, keepdim=True)
-        return (x - mean) * torch.rsqrt(variance + self.tiny) * weight + bias
+        variance, mean = torch.var_mean(x, dim=self.shared_dims(), correction=0, keepdim=True)
+        return (x - mean) * torch.rsqrt(variance + self.eps) * weight + bias
 
 
 class BatchNorm(_Norm):
@@ -70,8 +73,8 @@ class BatchNorm(_Norm):
     makes of one image depends on the others.
     """
 
-    def over(self):
-        """Images and places."""
+    def shared_dims(self) -> tuple[int, ...]:
+        """Return images and positions."""
         return (0, 2, 3) if self.first else (0, 1, 2)
 
 
@@ -82,8 +85,8 @@ class LayerNorm(_Norm):
     it makes of one image does not depend on the others.
     """
 
-    def over(self):
-        """Places and channels."""
+    def shared_dims(self) -> tuple[int, ...]:
+        """Return positions and channels."""
         return (1, 2, 3)
 
 
@@ -93,15 +96,15 @@ class ChannelsLast(nn.Module):
     def forward(
         self, x: Float[Tensor, "images channels height width"]
     ) -> Float[Tensor, "images height width channels"]:
-        """The same images."""
+        """Return the same images."""
         return x.movedim(1, -1)
 
 
-class SpatialMean(nn.Module):
-    """The mean of each channel over the places of the image."""
+class GlobalAvgPool(nn.Module):
+    """The mean of each channel over the positions of the image."""
 
     def forward(
         self, x: Float[Tensor, "images height width channels"]
     ) -> Float[Tensor, "images channels"]:
-        """One number a channel."""
+        """Return one number a channel."""
         return x.mean(dim=(1, 2))

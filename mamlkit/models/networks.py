@@ -6,20 +6,14 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mamlkit import require
-from mamlkit.models.layers import (
-    BatchNorm,
-    ChannelsLast,
-    LayerNorm,
-    PatchConvolution,
-    SpatialMean,
-)
+from mamlkit import checks
+from mamlkit.models.layers import BatchNorm, ChannelsLast, GlobalAvgPool, LayerNorm, PatchConv2d
 
 NORMS = {"batch": BatchNorm, "layer": LayerNorm}
 
 
 class SineNetwork(nn.Module):
-    """The sinusoid network: two hidden layers of 40 units with ReLU (appendix A.1 of the paper).
+    """The sinusoid network: two hidden layers of 40 units with ReLU (section 5.1 of the paper).
 
     inputs: 1, or 3 for the oracle, which also sees amplitude and phase.
     hidden: units of each hidden layer.
@@ -32,13 +26,13 @@ class SineNetwork(nn.Module):
     torch.Size([10, 1])
     """
 
-    def __init__(self, inputs=1, hidden=(40, 40)):
-        inputs = require.whole("SineNetwork", "inputs", inputs, least=1)
+    def __init__(self, inputs: int = 1, hidden: tuple[int, ...] = (40, 40)) -> None:
+        inputs = checks.check_int("SineNetwork", "inputs", inputs, low=1)
         if not isinstance(hidden, (tuple, list)):
             raise TypeError(
-                f"SineNetwork: hidden must be a tuple of widths, got {require.shown(hidden)}"
+                f"SineNetwork: hidden must be a tuple of widths, got {checks.describe(hidden)}"
             )
-        widths = [inputs, *(require.whole("SineNetwork", "hidden", h, least=1) for h in hidden)]
+        widths = [inputs, *(checks.check_int("SineNetwork", "hidden", h, low=1) for h in hidden)]
         layers = []
         for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), nn.ReLU()]
@@ -47,7 +41,7 @@ class SineNetwork(nn.Module):
         self.head = nn.Linear(widths[-1], 1)
 
     def forward(self, x: Float[Tensor, "points inputs"]) -> Float[Tensor, "points 1"]:
-        """y for x."""
+        """Return y for x."""
         return self.head(self.body(x))
 
 
@@ -57,7 +51,7 @@ class OmniglotNetwork(nn.Module):
     Finn et al. 2017, section 5.2: 3x3 convolutions of stride 2 with 64 filters, batch
     normalisation, ReLU; the mean over what space is left; a linear head. Strided convolutions are
     products of patches with the channels last, for the sake of the compiled meta-step (see
-    `PatchConvolution`). No convolution has a bias: normalisation would take it out again.
+    `PatchConv2d`). No convolution has a bias: normalisation would take it out again.
 
     ways: classes to tell apart.
     filters: of each convolution; one number, or four.
@@ -65,12 +59,12 @@ class OmniglotNetwork(nn.Module):
     norm: "batch", as in the paper, uses the statistics of the images it is given, always: it keeps
         no running ones, so it behaves the same in training and testing, and predictions for a
         query set depend on the whole set. "layer" normalises each image by itself, over all
-        channels and places.
+        channels and positions.
     features: what the head sees. "mean": of each filter over space, as in the paper. "all": every
-        filter at every place that is left, four times as many for images of 28 pixels.
-    halving: of the image at each convolution. "stride", as in the paper's Omniglot network,
-        computes every second place only; "pool", as in Vinyals et al. 2016, computes all and keeps
-        the largest of each 2x2, for four times the arithmetic.
+        filter at every position that is left, four times as many for images of 28 pixels.
+    downsample: of the image at each convolution. "stride", as in the paper's Omniglot network,
+        computes every second position only; "pool", as in Vinyals et al. 2016, computes all and
+        keeps the largest of each 2x2, for four times the arithmetic.
 
     Maps images `[images, channels, height, width]` to scores `[images, ways]`. The head starts
     from zero, so an untrained network prefers no class.
@@ -82,44 +76,53 @@ class OmniglotNetwork(nn.Module):
     256
     """
 
-    def __init__(self, ways, *, filters=64, channels=1, size=28, norm="batch", features="mean",
-                 halving="stride"):  # fmt: skip
-        whole = partial(require.whole, "OmniglotNetwork", least=1)
-        ways = whole("ways", ways)
+    def __init__(
+        self,
+        ways: int,
+        *,
+        filters: int | tuple[int, ...] = 64,
+        channels: int = 1,
+        size: int = 28,
+        norm: str = "batch",
+        features: str = "mean",
+        downsample: str = "stride",
+    ) -> None:
+        count = partial(checks.check_int, "OmniglotNetwork", low=1)
+        ways = count("ways", ways)
         filters = tuple(filters) if isinstance(filters, (tuple, list)) else (filters,) * 4
         if len(filters) != 4:
             raise ValueError(
                 f"OmniglotNetwork: filters must be one number or four, got {len(filters)}"
             )
-        widths = [whole("channels", channels), *(whole("filters", f) for f in filters)]
-        norm = NORMS[require.choice("OmniglotNetwork", "norm", norm, tuple(NORMS))]
-        require.choice("OmniglotNetwork", "features", features, ("mean", "all"))
-        require.choice("OmniglotNetwork", "halving", halving, ("stride", "pool"))
-        places = (whole("size", size) + 15) // 16  # on a side, after halving four times
+        widths = [count("channels", channels), *(count("filters", f) for f in filters)]
+        norm = NORMS[checks.check_choice("OmniglotNetwork", "norm", norm, tuple(NORMS))]
+        checks.check_choice("OmniglotNetwork", "features", features, ("mean", "all"))
+        checks.check_choice("OmniglotNetwork", "downsample", downsample, ("stride", "pool"))
+        positions = (count("size", size) + 15) // 16  # on a side, after downsample four times
         super().__init__()
         pairs = pairwise(widths)
-        if halving == "stride":
+        if downsample == "stride":
             layers = [ChannelsLast(), *(_strided(*pair, norm) for pair in pairs)]
         else:
             layers = [*(_pooled(*pair, norm) for pair in pairs), ChannelsLast()]
-        self.body = nn.Sequential(*layers, SpatialMean() if features == "mean" else nn.Flatten())
-        seen = filters[-1] * (1 if features == "mean" else places**2)
-        self.head = nn.Linear(seen, ways)
+        self.body = nn.Sequential(*layers, GlobalAvgPool() if features == "mean" else nn.Flatten())
+        width = filters[-1] * (1 if features == "mean" else positions**2)
+        self.head = nn.Linear(width, ways)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
     def forward(
         self, x: Float[Tensor, "images channels height width"]
     ) -> Float[Tensor, "images ways"]:
-        """Scores of the images."""
+        """Return the scores of the images."""
         return self.head(self.body(x))
 
 
-def _strided(before, after, norm):
-    return nn.Sequential(PatchConvolution(before, after), norm(after), nn.ReLU())
+def _strided(before: int, after: int, norm: type[nn.Module]) -> nn.Module:
+    return nn.Sequential(PatchConv2d(before, after), norm(after), nn.ReLU())
 
 
-def _pooled(before, after, norm):
+def _pooled(before: int, after: int, norm: type[nn.Module]) -> nn.Module:
     convolution = nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False)
     pool = nn.MaxPool2d(2, ceil_mode=True)
     return nn.Sequential(convolution, norm(after, first=True), nn.ReLU(), pool)

@@ -1,10 +1,10 @@
-"""Named experiments, as data: what is learnt, by whom, for how long, and how it is judged."""
+"""Named experiments as data: the learner, its tasks, the training and the test."""
 
 from mamlkit.recipes.omniglot import OMNIGLOT
-from mamlkit.recipes.omniglot_family import OMNIGLOT_FAMILY
+from mamlkit.recipes.omniglot_variants import OMNIGLOT_VARIANTS
 from mamlkit.recipes.recipe import Recipe
 from mamlkit.recipes.sinusoid import SINUSOID
 
-RECIPES = {**SINUSOID, **OMNIGLOT, **OMNIGLOT_FAMILY}
+RECIPES = {**SINUSOID, **OMNIGLOT, **OMNIGLOT_VARIANTS}
 
 __all__ = ["RECIPES", "Recipe"]

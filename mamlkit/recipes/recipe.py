@@ -1,78 +1,85 @@
-"""What a recipe is."""
+"""The form of a recipe: one experiment, from its learner to its test."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+from torch.utils._pytree import tree_map
 
-from mamlkit import devices, require
+from mamlkit import checks, devices
 from mamlkit.evaluation import Evaluation, evaluate
-from mamlkit.learners.learner import Learner
+from mamlkit.learners.base import Learner
 from mamlkit.training.fit import fit
-from mamlkit.training.run import Run
+from mamlkit.training.loop import Run
 
-TEST_SEED = 1_000_000  # of the tasks that test: another than any used in training
+TEST_SEED = 1_000_000  # of the test tasks: no training uses it
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One experiment.
+    """One experiment, as data; nothing is built before `train` or `test`.
 
-    source: what it repeats, or where it departs from it.
-    learner, tasks, test_tasks: functions that build them; nothing happens before they are called.
-    training: keywords of `fit`. testing: keywords of `evaluate`.
-    test_learner: the learner that is tested, where it is not the one that trains: one of another
-        number of ways. Its parameters must be the same.
-    trained_as: the name of the recipe whose training this one shares, if it does.
+    source: the paper and section it repeats, and where it departs from them.
+    learner, tasks, test_tasks: functions that build the learner and the task distributions.
+    training, testing: keywords of `fit` and of `evaluate`.
+    test_learner: builds the learner that is tested where it is another than `learner`, such as one
+        of other ways; both have the same parameters.
+    trained_as: the recipe whose training, and so whose weights, this one shares.
     data: where the tasks come from, for the card of a network that ships.
-    percent: whether results are shares, to be written in percent.
+    percent: whether the metric is a share, to be printed in percent.
     """
 
     source: str
     learner: Callable[[], Learner]
-    tasks: Callable
-    test_tasks: Callable
-    training: dict = field(default_factory=dict)
-    testing: dict = field(default_factory=dict)
+    tasks: Callable[..., Any]
+    test_tasks: Callable[..., Any]
+    training: dict[str, Any] = field(default_factory=dict)
+    testing: dict[str, Any] = field(default_factory=dict)
     test_learner: Callable[[], Learner] | None = None
     trained_as: str = ""
     data: str = "generated, no data set"
     percent: bool = False
 
-    def train(self, *, seed=0, distribution=None, **changes) -> Run:
+    def start(self, seed: int) -> Learner:
+        """Return the learner, its module initialised with `seed`."""
+        return _build_seeded(self.learner, seed)
+
+    def tester(self) -> Learner:
+        """Return the learner that is tested; the weights of its module do not matter."""
+        return _build_seeded(self.test_learner or self.learner, 0)
+
+    def train(self, *, seed: int = 0, distribution: Any = None, **changes: Any) -> Run:
         """Run `fit` as written, with `changes` to its keywords; `seed` sets the weights too.
 
-        distribution: of tasks to train on, in place of the recipe's.
+        distribution: the training tasks, in place of the recipe's.
         """
-        seed = require.whole("Recipe", "seed", seed, least=0, most=devices.LARGEST_SEED)
+        seed = checks.check_int("Recipe", "seed", seed, low=0, high=devices.LARGEST_SEED)
         tasks = self.tasks() if distribution is None else distribution
         return fit(self.start(seed), tasks, seed=seed, **{**self.training, **changes})
 
-    def start(self, seed) -> Learner:
-        """The learner with its initial weights of that seed."""
-        return _seeded(self.learner, seed)
-
-    def tester(self) -> Learner:
-        """The learner that is tested, around a module whose own weights are of no interest."""
-        return _seeded(self.test_learner or self.learner, 0)
-
     def test(
-        self, params, *, seed=TEST_SEED, device="auto", distribution=None, **changes
+        self,
+        params: Any,
+        *,
+        seed: int = TEST_SEED,
+        device: str | torch.device = "auto",
+        distribution: Any = None,
+        **changes: Any,
     ) -> Evaluation:
-        """Run `evaluate` as written.
+        """Run `evaluate` as written, with `changes` to its keywords.
 
-        distribution: of tasks to test on, in place of the recipe's.
+        distribution: the test tasks, in place of the recipe's.
         """
         device = devices.resolve(device)
         learner = self.tester()
         learner.module.to(device)
-        tasks = self.test_tasks() if distribution is None else distribution
-        settings = {**self.testing, **changes}
-        params = {name: value.to(device) for name, value in params.items()}
-        return evaluate(learner, params, tasks.to(device), seed=seed, **settings)
+        tasks = (self.test_tasks() if distribution is None else distribution).to(device)
+        params = tree_map(lambda tensor: tensor.to(device), params)
+        return evaluate(learner, params, tasks, seed=seed, **{**self.testing, **changes})
 
 
-def _seeded(build, seed):
+def _build_seeded(build: Callable[[], Learner], seed: int) -> Learner:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build()

@@ -1,9 +1,10 @@
 """Claims that are checked: a measured value, a band, and a verdict that turns CI red."""
 
 import math
+from typing import SupportsFloat
 
 
-def check(claim, value, *, between):
+def check(claim: str, value: SupportsFloat, *, between: tuple[float, float]) -> None:
     """Print whether `value` lies in the band `between=(low, high)`, or raise if it does not.
 
     A notebook prints measured numbers only through this: the claim and the band are the same on
@@ -21,7 +22,7 @@ def check(claim, value, *, between):
     print(f"✓ {claim}: between {low:g} and {high:g}")
 
 
-def exercise(task, answer, *, expected, tolerance):
+def exercise(task: str, answer: SupportsFloat | None, *, expected: float, tolerance: float) -> None:
     """Say whether the reader's answer to an exercise is right; `None` means not tried yet.
 
     Raises AssertionError for a wrong answer, with how far off it is.
@@ -34,7 +35,7 @@ def exercise(task, answer, *, expected, tolerance):
     if answer is None:
         print(f"○ {task}: yours to find")
         return
-    away = abs(float(answer) - expected)
-    if not away <= tolerance:
-        raise AssertionError(f"{task}: {float(answer):.4g} is {away:.2g} off; try again")
+    error = abs(float(answer) - expected)
+    if not error <= tolerance:
+        raise AssertionError(f"{task}: {float(answer):.4g} is {error:.2g} off; try again")
     print(f"✓ {task}: right")

@@ -1,7 +1,9 @@
 """The shape in which tasks travel from a distribution to a learner."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
@@ -30,24 +32,24 @@ class TaskBatch(NamedTuple):
     query_y: Shaped[Tensor, "..."]
 
     @property
-    def support(self):
-        """`(support_x, support_y)`."""
+    def support(self) -> tuple[Tensor, Tensor]:
+        """The pair `(support_x, support_y)`."""
         return self.support_x, self.support_y
 
     @property
-    def query(self):
-        """`(query_x, query_y)`."""
+    def query(self) -> tuple[Tensor, Tensor]:
+        """The pair `(query_x, query_y)`."""
         return self.query_x, self.query_y
 
-    def task(self, index):
-        """The task at `index`, without the leading dimension."""
+    def task(self, index: int) -> "TaskBatch":
+        """Return the task at `index`, without the leading dimension."""
         return TaskBatch(*(tensor[index] for tensor in self))
 
-    def split(self, size):
+    def split(self, size: int) -> Iterator["TaskBatch"]:
         """Yield the tasks in order, at most `size` at a time."""
         for first in range(0, len(self.support_x), size):
             yield TaskBatch(*(tensor[first : first + size] for tensor in self))
 
-    def to(self, device):
-        """The same tasks on another device."""
+    def to(self, device: str | torch.device) -> "TaskBatch":
+        """Return the same tasks on another device."""
         return TaskBatch(*(tensor.to(device) for tensor in self))

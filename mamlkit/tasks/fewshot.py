@@ -1,10 +1,13 @@
 """Episodes: N-way K-shot classification tasks from any labelled images."""
 
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+import copy
+from typing import Any
 
-from mamlkit import devices, files, require
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Generator, Tensor
+
+from mamlkit import checks, devices, files
 from mamlkit.tasks.batch import TaskBatch
 
 
@@ -33,7 +36,15 @@ class FewShot:
     (torch.Size([4, 5, 1, 28, 28]), torch.Size([4, 25]))
     """
 
-    def __init__(self, images, ways, *, rotations=False, mirrors=False, device="auto"):
+    def __init__(
+        self,
+        images: Tensor,
+        ways: int,
+        *,
+        rotations: bool = False,
+        mirrors: bool = False,
+        device: str | torch.device = "auto",
+    ) -> None:
         if not isinstance(images, Tensor) or images.ndim != 5:
             shape = tuple(getattr(images, "shape", ())) or type(images).__name__
             raise ValueError(
@@ -46,10 +57,11 @@ class FewShot:
             raise ValueError(
                 f"FewShot: images are {images.dtype}; use bytes (torch.uint8, 0 to 255) or floats"
             )
-        require.finite("FewShot", "images", images, hint="clean them before making tasks of them")
-        self.ways = ways = require.whole("FewShot", "ways", ways, least=1)
-        for name, value in (("rotations", rotations), ("mirrors", mirrors)):
-            require.choice("FewShot", name, value, (True, False))
+        hint = "clean them before making tasks of them"
+        checks.check_finite("FewShot", "images", images, hint=hint)
+        self.ways = ways = checks.check_int("FewShot", "ways", ways, low=1)
+        self.rotations = checks.check_choice("FewShot", "rotations", rotations, (True, False))
+        self.mirrors = checks.check_choice("FewShot", "mirrors", mirrors, (True, False))
         self.classes, self.examples = images.shape[:2]
         if ways > self.classes:
             raise ValueError(
@@ -60,50 +72,52 @@ class FewShot:
                 f"FewShot: rotations need square images, these are {images.shape[-2]} by "
                 f"{images.shape[-1]}; pad them, or pass rotations=False"
             )
-        self.rotations, self.mirrors = bool(rotations), bool(mirrors)
         self.device = devices.resolve(device)
         self.images = images.to(self.device)
-        forms = [self.images, self.images.flip(-1)] if mirrors else [self.images]
-        angles = range(4 if rotations else 1)
-        self._forms = torch.stack([form.rot90(k, (-2, -1)) for form in forms for k in angles])
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         shape = "x".join(str(n) for n in self.images.shape)
-        pixels = files.digest({"images": self.images})[:12]
         return (
-            f"FewShot(images {shape}, pixels {pixels}, ways={self.ways}, "
-            f"rotations={self.rotations}, mirrors={self.mirrors})"
+            f"FewShot(images {shape}, ways={self.ways}, rotations={self.rotations}, "
+            f"mirrors={self.mirrors})"
         )
 
-    def to(self, device):
-        """The same distribution, drawing on another device."""
-        symmetries = {"rotations": self.rotations, "mirrors": self.mirrors}
-        return FewShot(self.images, self.ways, **symmetries, device=device)
+    def settings(self) -> dict[str, Any]:
+        """Return the class, its arguments and the images' SHA-256: a run's identity, for JSON."""
+        pixels = files.checksum({"images": self.images})
+        images = {"shape": list(self.images.shape), "sha256": pixels}
+        own = {"ways": self.ways, "rotations": self.rotations, "mirrors": self.mirrors}
+        return {"distribution": type(self).__name__, "images": images, **own}
 
-    def sample(self, tasks, shots, queries, *, generator=None) -> TaskBatch:
+    def to(self, device: str | torch.device) -> "FewShot":
+        """Return the same distribution, drawing on another device."""
+        moved = copy.copy(self)
+        moved.device = devices.resolve(device)
+        moved.images = self.images.to(moved.device)
+        return moved
+
+    def sample(
+        self, tasks: int, shots: int, queries: int, *, generator: Generator | None = None
+    ) -> TaskBatch:
         """Draw `tasks` episodes of `shots` support and `queries` query examples a class.
 
         Returns a TaskBatch of x `[tasks, ways * examples, channels, height, width]` and integer
         y `[tasks, ways * examples]`. `generator`: a `torch.Generator` on this device; without
         one, torch's global one.
         """
-        shots = require.whole("FewShot", "shots", shots, least=1)
-        queries = require.whole("FewShot", "queries", queries, least=1)
+        shots = checks.check_int("FewShot", "shots", shots, low=1)
+        queries = checks.check_int("FewShot", "queries", queries, low=1)
         form, chosen, example = self.draw(tasks, shots + queries, shots, generator=generator)
-        images = self._forms[form[..., None], chosen[..., None], example]
+        images = self._transform(self.images[chosen[..., None], example], form)
         if images.dtype == torch.uint8:
             images = images.float() / 255
         labels = torch.arange(self.ways, device=self.device)[None, :, None].expand(example.shape)
-        support, query = slice(None, shots), slice(shots, None)
-        return TaskBatch(
-            images[:, :, support].flatten(1, 2),
-            labels[:, :, support].flatten(1, 2),
-            images[:, :, query].flatten(1, 2),
-            labels[:, :, query].flatten(1, 2),
-        )
+        support_x, query_x = images.split([shots, queries], dim=2)
+        support_y, query_y = labels.split([shots, queries], dim=2)
+        return TaskBatch(*(t.flatten(1, 2) for t in (support_x, support_y, query_x, query_y)))
 
     def draw(
-        self, tasks, examples, shots=1, *, generator=None
+        self, tasks: int, examples: int, shots: int = 1, *, generator: Generator | None = None
     ) -> tuple[Int[Tensor, "tasks ways"], Int[Tensor, "tasks ways"], Int[Tensor, "tasks ways n"]]:
         """Choose what `sample` shows: each class's form, its id and its examples' ids.
 
@@ -111,9 +125,9 @@ class FewShot:
         The first `shots` examples of each class are the support set. The order of the classes is
         their label.
         """
-        tasks = require.whole("FewShot", "tasks", tasks, least=1)
-        examples = require.whole("FewShot", "examples", examples, least=1)
-        queries = require.whole("FewShot", "queries", examples - shots, least=1)
+        tasks = checks.check_int("FewShot", "tasks", tasks, low=1)
+        examples = checks.check_int("FewShot", "examples", examples, low=1)
+        queries = checks.check_int("FewShot", "queries", examples - shots, low=1)
         if examples > self.examples:
             raise ValueError(
                 f"FewShot: {shots} shots + {queries} queries need {examples} examples of a class; "
@@ -124,14 +138,32 @@ class FewShot:
         # replacement, in random order.
         chosen = rand(tasks, self.classes).topk(self.ways).indices
         example = rand(tasks, self.ways, self.examples).topk(examples).indices
-        form = (rand(tasks, self.ways) * len(self._forms)).long()
+        forms = (4 if self.rotations else 1) * (2 if self.mirrors else 1)
+        form = (rand(tasks, self.ways) * forms).long()
         return form, chosen, example
+
+    def _transform(
+        self,
+        images: Shaped[Tensor, "tasks ways examples channels height width"],
+        form: Int[Tensor, "tasks ways"],
+    ) -> Shaped[Tensor, "tasks ways examples channels height width"]:
+        """Turn and mirror all images of a class as its form says (see `draw`)."""
+        if not (self.rotations or self.mirrors):
+            return images
+        height, width = images.shape[-2:]
+        pixels = torch.arange(height * width, device=self.device).view(height, width)
+        sides = [pixels, pixels.flip(-1)] if self.mirrors else [pixels]
+        angles = range(4 if self.rotations else 1)
+        # For each form, which pixel of the drawing stands at each pixel of the result.
+        order = torch.stack([side.rot90(turns) for side in sides for turns in angles]).flatten(1)
+        order = order[form][:, :, None, None].expand(*images.shape[:4], -1)
+        return images.flatten(-2).gather(-1, order).view(images.shape)
 
 
 def accuracy(
     scores: Float[Tensor, "*batch ways"], labels: Int[Tensor, "*batch"]
 ) -> Float[Tensor, ""]:
-    """The share of examples whose highest score is their label, from 0 to 1.
+    """Return the share of examples whose highest score is their label, from 0 to 1.
 
     >>> accuracy(torch.tensor([[2.0, 1.0], [0.0, 3.0]]), torch.tensor([0, 0]))
     tensor(0.5000)

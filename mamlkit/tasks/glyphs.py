@@ -8,20 +8,23 @@ offline stand-in for Omniglot, and an experiment of its own.
 import math
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Bool, Float, UInt8
+from torch import Generator, Tensor
 
-from mamlkit import devices, require
-from mamlkit.tasks.archive import DRAWINGS, SIZE
-from mamlkit.tasks.characters import Characters
+from mamlkit import checks, devices
+from mamlkit.tasks.omniglot import DRAWINGS, SIZE, Characters
 
 STROKES = 4  # at most, in one character
 POINTS = 48  # along one stroke
 VOCABULARY = 8  # kinds of stroke that one alphabet shares
 CHARACTERS_PER_ALPHABET = 25
+Strokes = Float[Tensor, "characters drawings strokes points 2"]
+StrokeMask = Bool[Tensor, "characters strokes"]  # a character has up to STROKES of them
 
 
-def glyphs(classes=200, *, drawings=DRAWINGS, size=SIZE, seed=0) -> Characters:
+def glyphs(
+    classes: int = 200, *, drawings: int = DRAWINGS, size: int = SIZE, seed: int = 0
+) -> Characters:
     """Draw `classes` invented characters, `drawings` times each; the layout is Omniglot's.
 
     Each alphabet of 25 characters shares a small vocabulary of strokes. Each drawing is by another
@@ -34,40 +37,36 @@ def glyphs(classes=200, *, drawings=DRAWINGS, size=SIZE, seed=0) -> Characters:
     >>> sheet.images.shape, sheet.images.dtype, sheet.alphabets[0], sheet.names[3]
     (torch.Size([10, 5, 1, 28, 28]), torch.uint8, 'Invented_00', 'character04')
     """
-    classes = require.whole("glyphs", "classes", classes, least=1)
-    drawings = require.whole("glyphs", "drawings", drawings, least=1)
-    size = require.whole("glyphs", "size", size, least=8, hint="strokes vanish below that")
+    classes = checks.check_int("glyphs", "classes", classes, low=1)
+    drawings = checks.check_int("glyphs", "drawings", drawings, low=1)
+    size = checks.check_int("glyphs", "size", size, low=8, hint="strokes vanish below that")
     random = devices.generator(seed, "cpu")
     alphabets, names, images = [], [], []
     while len(names) < classes:
         number = len(images)
         count = min(CHARACTERS_PER_ALPHABET, classes - len(names))
         # An alphabet is always drawn in full, so that asking for more never changes the first.
-        pens = _write(_design(random), drawings, random)
-        images.append(_ink(pens, size, random)[:count])
+        path, mask = _design(random)
+        strokes = _write(path, mask, drawings, random)
+        images.append(_ink(strokes, mask, size, random)[:count])
         alphabets += [f"Invented_{number:02d}"] * count
         names += [f"character{i + 1:02d}" for i in range(count)]
     return Characters(torch.cat(images), tuple(alphabets), tuple(names))
 
 
-def _design(random):
-    """The strokes of one alphabet's characters: path `[characters, strokes, points, 2]`, drawn.
-
-    `drawn` `[characters, strokes]` says which of the strokes exist.
-    """
+def _design(
+    random: Generator,
+) -> tuple[Float[Tensor, "characters strokes points 2"], StrokeMask]:
+    """Invent one alphabet: the path of each character's strokes, and which of them exist."""
     chars, rand = CHARACTERS_PER_ALPHABET, lambda *shape: torch.rand(*shape, generator=random)
     vocabulary = _motor_programmes(random)
     path = vocabulary[torch.randint(VOCABULARY, (chars, STROKES), generator=random)]
     # Letters are built from a few sizes and mirror images of the same strokes.
-    path = (
-        path
-        * torch.tensor([0.5, 0.8, 1.0])[torch.randint(3, (chars, STROKES, 1, 1), generator=random)]
-    )
+    sizes = torch.tensor([0.5, 0.8, 1.0])
+    path = path * sizes[torch.randint(3, (chars, STROKES, 1, 1), generator=random)]
     path = path * torch.where(rand(chars, STROKES, 1, 2) < 0.3, -1.0, 1.0)
-    counts = torch.multinomial(
-        torch.tensor([0.06, 0.36, 0.38, 0.20]), chars, True, generator=random
-    )
-    drawn = torch.arange(STROKES) <= counts[:, None]
+    odds = torch.tensor([0.06, 0.36, 0.38, 0.20])
+    mask = torch.arange(STROKES) <= torch.multinomial(odds, chars, True, generator=random)[:, None]
     # Each new stroke starts at the start, the end or somewhere on an earlier one; a few stand
     # apart, as accents do.
     for new in range(1, STROKES):
@@ -79,11 +78,11 @@ def _design(random):
         own = torch.where(middle[:, None], path[:, new, POINTS // 2], path[:, new, 0])
         apart = (rand(chars, 1) < 0.08) * (0.9 * (rand(chars, 2) - 0.5).sign())
         path[:, new] += (anchor - own + apart)[:, None]
-    return path, drawn
+    return path, mask
 
 
-def _motor_programmes(random) -> Float[Tensor, "vocabulary points 2"]:
-    """Lines, arcs, hooks, waves and loops, in random directions: a pen's heading over time."""
+def _motor_programmes(random: Generator) -> Float[Tensor, "vocabulary points 2"]:
+    """Draw lines, arcs, hooks, waves and loops, in random directions."""
     rand = lambda: torch.rand(VOCABULARY, 1, generator=random)
     time = torch.linspace(0, 1, POINTS)[None]
     kind = torch.randint(1, 6, (VOCABULARY, 1), generator=random)
@@ -102,22 +101,21 @@ def _motor_programmes(random) -> Float[Tensor, "vocabulary points 2"]:
     )
     turning = turning.gather(0, kind.expand(1, VOCABULARY, POINTS))[0]
     # Writers favour strokes to the right and down.
-    octant = torch.multinomial(
-        torch.tensor([0.3, 0.08, 0.3, 0.08, 0.05, 0.03, 0.08, 0.08]),
-        VOCABULARY,
-        True,
-        generator=random,
-    )
-    direction = (math.pi / 4) * octant[:, None]
+    odds = torch.tensor([0.3, 0.08, 0.3, 0.08, 0.05, 0.03, 0.08, 0.08])
+    direction = (math.pi / 4) * torch.multinomial(odds, VOCABULARY, True, generator=random)[:, None]
     heading = direction + 0.2 * (rand() - 0.5) + sign * turning
     steps = torch.stack([heading.cos(), heading.sin()], -1) / POINTS
     length = (0.9 + 0.5 * rand())[..., None]
     return (length * (1 + 0.6 * (kind == 5)[..., None])) * steps.cumsum(1)
 
 
-def _write(design, drawings, random):
-    """Every person's drawing of every character: `[characters, drawings, strokes, points, 2]`."""
-    path, drawn = design
+def _write(
+    path: Float[Tensor, "characters strokes points 2"],
+    mask: StrokeMask,
+    drawings: int,
+    random: Generator,
+) -> Strokes:
+    """Write every character by every person's hand."""
     chars = len(path)
     randn = lambda *shape: torch.randn(*shape, generator=random)
     # The person's own hand, the same in the whole alphabet: slant, width, tilt, steadiness.
@@ -134,41 +132,40 @@ def _write(design, drawings, random):
     scale = (0.08 * steady * randn(chars, drawings, STROKES, 1, 2)).exp()
     strokes = ((strokes - middle) * scale) @ turn + middle
     strokes = strokes + 0.035 * steady * randn(chars, drawings, STROKES, 1, 2)
-    waves = torch.stack(
-        [torch.cos(math.pi * k * torch.linspace(0, 1, POINTS)) / k for k in (1, 2, 3)]
-    )
+    time = torch.linspace(0, 1, POINTS)
+    waves = torch.stack([torch.cos(math.pi * k * time) / k for k in (1, 2, 3)])
     strokes = strokes + 0.03 * steady * (randn(chars, drawings, STROKES, 2, 3) @ waves).mT
-    strokes = strokes @ hand
-    return _centre(strokes, drawn, random), drawn
+    return _centre(strokes @ hand, mask, random)
 
 
-def _centre(strokes, drawn, random):
+def _centre(strokes: Strokes, mask: StrokeMask, random: Generator) -> Strokes:
     """Bring each character near the middle of the unit square, at roughly the same size."""
-    seen = drawn[:, None, :, None, None]
-    low = strokes.masked_fill(~seen, math.inf).amin((2, 3), keepdim=True)
-    high = strokes.masked_fill(~seen, -math.inf).amax((2, 3), keepdim=True)
+    absent = ~mask[:, None, :, None, None]
+    low = strokes.masked_fill(absent, math.inf).amin((2, 3), keepdim=True)
+    high = strokes.masked_fill(absent, -math.inf).amax((2, 3), keepdim=True)
     # One size for a character, whoever draws it: a dot stays small, a long line stays long.
     extent = (high - low).amax(-1, keepdim=True).mean(1, keepdim=True)
     chars, people = strokes.shape[:2]
     randn = lambda *shape: torch.randn(*shape, generator=random)
     size = (0.66 / extent.clamp_min(0.5)) * (0.09 * randn(1, people, 1, 1, 1)).exp()
-    place = 0.5 + 0.045 * randn(chars, people, 1, 1, 2)
-    return (strokes - (low + high) / 2) * size + place
+    middle = 0.5 + 0.045 * randn(chars, people, 1, 1, 2)
+    return (strokes - (low + high) / 2) * size + middle
 
 
-def _ink(written, size, random):
-    """Rub ink along the strokes: bytes `[characters, drawings, 1, size, size]`.
+def _ink(
+    strokes: Strokes, mask: StrokeMask, size: int, random: Generator
+) -> UInt8[Tensor, "characters drawings 1 size size"]:
+    """Rub ink along the strokes.
 
     A point leaves a Gaussian blot, which factors into a row and a column: a sum over all points
     is one small matrix product, and ink saturates.
     """
-    strokes, drawn = written
     chars, people = strokes.shape[:2]
     pen = 0.44 * (0.05 * torch.randn(people, generator=random)).exp()  # everybody had the same pen
     grid = torch.arange(size) + 0.5
     away = (strokes.flatten(2, 3)[..., None] * size - grid) * (SIZE / size)
     blot = torch.exp(-0.5 * (away / pen[None, :, None, None, None]) ** 2)
-    weight = drawn[:, None, :, None].expand(chars, people, STROKES, POINTS).flatten(2, 3)
+    weight = mask[:, None, :, None].expand(chars, people, STROKES, POINTS).flatten(2, 3)
     speed = (strokes.diff(dim=3, prepend=strokes[:, :, :, :1]).norm(dim=-1)).flatten(2, 3) * SIZE
     columns, rows = blot[..., 0, :], blot[..., 1, :]
     ink = (rows * (weight * speed.clamp_min(0.02))[..., None]).mT @ columns

@@ -1,213 +1,266 @@
 """One turn of the outer loop: from a task batch to one update of the meta-parameters."""
 
+import warnings
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.func import grad_and_value
 from torch.nn.utils import get_total_norm
+from torch.optim import Optimizer
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from mamlkit import processes, require
-from mamlkit.learners.batching import at_once
-from mamlkit.models.layers import PatchConvolution
-from mamlkit.training.meta_gradient import gradient_of, in_parts, meta_gradient
-from mamlkit.training.update import traceable
+from mamlkit import checks
+from mamlkit.learners.activation_checkpointing import checkpointed_gradient
+from mamlkit.learners.base import Learner
+from mamlkit.learners.vmap import count_fitting_tasks, vmap_tasks
+from mamlkit.models.layers import PatchConv2d
+from mamlkit.tasks.batch import TaskBatch
+from mamlkit.training import distributed
 
 # On a CPU a batch whose inputs are more than MANY numbers is gone through in parts of up to PART.
 # Measured with convolutions, whose activations are many times larger than the inputs: 32 tasks of
 # 5 + 75 characters take half the time two by two, 16 tasks of 5 + 25 a little more than at once.
 MANY, PART = 2**19, 2**17
-CONVOLUTIONS = PatchConvolution, nn.Conv1d, nn.Conv2d, nn.Conv3d
+CONVOLUTIONS = PatchConv2d, nn.Conv1d, nn.Conv2d, nn.Conv3d
+
+
+def meta_gradient(
+    learner: Learner,
+    params: Any,
+    batch: TaskBatch,
+    *,
+    microbatch: int | None = None,
+    extras: dict[str, Tensor] | None = None,
+) -> tuple[Any, Tensor]:
+    """Return the gradient by θ of the mean query loss after adaptation, and that loss.
+
+    Finn et al. 2017, algorithm 1, line 8. All tasks of the batch at once, through `vmap_tasks`; or
+    `microbatch` tasks at a time, which needs less memory. `extras`: keywords of the learner's
+    `outer_loss` (see `Learner.stage`).
+    Returns `(gradients, loss)`: a structure like `params` and a scalar.
+
+    >>> import torch
+    >>> from mamlkit import MAML, SineNetwork, Sinusoids
+    >>> maml = MAML(SineNetwork(), torch.nn.functional.mse_loss, lr=0.01)
+    >>> batch = Sinusoids(device="cpu").sample(25, shots=5, queries=5)
+    >>> gradients, loss = meta_gradient(maml, maml.init(), batch)
+    >>> gradients.keys() == maml.init().keys(), loss.shape
+    (True, torch.Size([]))
+    """
+    name, hint = "meta_gradient", "None is all tasks at once"
+    checks.check_has(name, "learner", learner, "a Learner, such as MAML(...)", "outer_loss")
+    checks.check_has(name, "batch", batch, "a TaskBatch", "support_x", "split")
+    learner.check_params(name, params)
+    if microbatch is not None:
+        checks.check_int(name, "microbatch", microbatch, low=1, hint=hint)
+    gradient = partial(_gradient, learner, params, extras or {})
+    return _mean_over_parts(gradient, batch, microbatch)
+
+
+def _gradient(
+    learner: Learner, params: Any, extras: dict[str, Tensor], batch: TaskBatch
+) -> tuple[Any, Tensor]:
+    """Return the meta-gradient of all tasks at once, and the loss."""
+    if getattr(learner, "activation_checkpointing", 0):
+        one_task = partial(checkpointed_gradient, learner, params)
+        gradients, losses = vmap_tasks(one_task, learner.module, batch)
+        return tree_map(lambda gradient: gradient.mean(0), gradients), losses.mean()
+
+    def objective(params: Any) -> Tensor:
+        outer_loss = lambda task: learner.outer_loss(params, task, **extras)
+        return vmap_tasks(outer_loss, learner.module, batch).mean()
+
+    return grad_and_value(objective)(params)
+
+
+def _mean_over_parts(
+    gradient: Callable[[TaskBatch], tuple[Any, Tensor]], batch: TaskBatch, size: int | None
+) -> tuple[Any, Tensor]:
+    """Return `gradient(batch)`, or the mean of it over parts of `size` tasks."""
+    tasks = len(batch.support_x)
+    if size is None or size >= tasks:
+        return gradient(batch)
+    total = None
+    for part in batch.split(size):
+        share = len(part.support_x) / tasks
+        weighted = tree_map(lambda value, share=share: share * value.detach(), gradient(part))
+        total = tree_map(torch.add, total, weighted) if total else weighted
+    return total
 
 
 class MetaStep:
     """The meta-parameters, their optimiser, and the call that moves them by one task batch.
 
-    params: dict of tensors, the starting point; copied.
+    params: the starting point, a structure like `learner.init()`; copied.
     optimizer: a function from a list of tensors to a `torch.optim` optimiser.
     schedule: a function from that optimiser to a `torch.optim.lr_scheduler`, or None.
-    compile: compile gradient and update as one program (SGD, Adam, AdamW), or the gradient alone
-        (any other optimiser); where that fails, run eagerly and say so.
+    compile: compile gradient and update as one program (SGD, Adam, AdamW on a CPU), or the
+        gradient alone (anything else); where that fails, run eagerly and say so.
     clip: the largest norm of the meta-gradient, all parameters together; None for no bound.
-    skip: leave the parameters alone where loss or gradient is not finite, and return NaN.
-    chunk: tasks at a time; None for all at once; "auto" is None but on a CPU, for a module with
-        convolutions, whose batch would not stay in the cache. The gradient of a part is then one
-        program, and the update another step.
+    microbatch: tasks at a time; None for all at once; "auto" is None but on a CPU, for a module
+        with convolutions, whose batch would not stay in the cache.
     build: a function that makes the task batch of what the step is called with; it is compiled
         too. By default the step is called with the batch itself.
+    skip_nonfinite: leave the parameters alone where loss or gradient is not finite; return NaN.
     """
 
     def __init__(
         self,
-        learner,
-        params,
-        optimizer,
-        schedule=None,
-        compile=False,
+        learner: Learner,
+        params: Any,
+        optimizer: Callable[[list[Tensor]], Optimizer],
+        schedule: Callable[[Optimizer], Any] | None = None,
+        compile: bool = False,
         *,
-        clip=None,
-        chunk=None,
-        build=None,
-        skip=False,
-    ):
-        self.learner = learner
-        self.leaves = {k: v.detach().clone().requires_grad_() for k, v in params.items()}
-        self.optimizer = optimizer(list(self.leaves.values()))
-        self.schedule = schedule(self.optimizer) if schedule else None
-        self.compile = compile
+        clip: float | None = None,
+        microbatch: int | str | None = None,
+        build: Callable[[Any], TaskBatch] | None = None,
+        skip_nonfinite: bool = False,
+    ) -> None:
         if clip is not None:
-            require.number("MetaStep", "clip", clip, above=0, hint="None is no bound")
-        if not (chunk is None or (isinstance(chunk, str) and chunk == "auto")):
+            checks.check_float("MetaStep", "clip", clip, above=0, hint="None is no bound")
+        if not (microbatch is None or microbatch == "auto"):
             hint = "None is all tasks at once, 'auto' what the cache holds"
-            require.whole("MetaStep", "chunk", chunk, least=1, hint=hint)
-        self.clip, self.chunk, self.skip = clip, chunk, skip
+            checks.check_int("MetaStep", "microbatch", microbatch, low=1, hint=hint)
+        leaves, self._structure = tree_flatten(params)
+        self._leaves = [leaf.detach().clone().requires_grad_() for leaf in leaves]
+        self._values = [leaf.detach() for leaf in self._leaves]  # the same memory
+        self.device = self._values[0].device
+        self.learner, self.compile = learner, compile
+        self.optimizer = optimizer(self._leaves)
+        self.schedule = schedule(self.optimizer) if schedule else None
+        self.clip, self.microbatch, self.skip_nonfinite = clip, microbatch, skip_nonfinite
         self.build = build or (lambda batch: batch)
-        self._programs = {}
-        device = next(iter(self.leaves.values())).device
-        self._rate = torch.zeros((), device=device)
-        self._shown_rate = None
+        self._programs, self._parts = {}, {}
+        self._lr = torch.zeros((), device=self.device)
 
     @property
-    def params(self):
+    def params(self) -> Any:
         """The meta-parameters θ as they stand, without gradients; they move with the next step."""
-        return {name: leaf.detach() for name, leaf in self.leaves.items()}
+        return tree_unflatten(self._values, self._structure)
 
-    def __call__(self, drawn, progress=1.0):
+    def __call__(self, drawn: Any, progress: float = 1.0) -> Tensor:
         """Update θ once; return the loss before the update, a scalar on the device.
 
         drawn: the task batch, or what `build` makes it of.
         progress: the share of the run that is done, from 0 to 1; some learners change with it.
         """
-        learner, extras = self.learner.at(progress)
-        extras = {name: value.to(self._rate.device) for name, value in extras.items()}
-        shapes = [(tensor.shape, tensor.dtype) for tensor in drawn]
-        key = (id(learner), learner.module.training, *extras, *shapes)
+        learner, extras = self.learner.stage(progress)
+        extras = {name: value.to(self.device) for name, value in extras.items()}
+        key = (id(learner), learner.module.training, *extras, *_shapes(drawn))
         if key not in self._programs:
-            self._programs[key] = self._program(learner, self._parts(drawn))
+            self._programs[key] = self._program(learner, drawn)
         loss = self._programs[key](extras, drawn)
         if self.schedule:
             self.schedule.step()
         return loss
 
-    def gradient(self, learner, params, extras, drawn):
-        """The meta-gradient on what was drawn, clipped, and the loss."""
-        gradients, loss = self._share(learner, params, extras, drawn, self._parts(drawn))
-        return self._clipped(gradients), loss
+    def _program(self, learner: Learner, drawn: Any) -> Callable[..., Tensor]:
+        """Return the function from (extras, drawn) to the loss that updates θ."""
+        size = self._part_size(drawn)
+        in_parts = size or distributed.is_distributed() or self.skip_nonfinite
+        compiler = self._compiler() if self.compile and self.device.type == "cpu" else None
+        update = compiler.functional_update(self.optimizer) if compiler else None
+        if update is None or in_parts:
+            return partial(self._gradient_then_update, learner, size)
+        structure, clip, build = self._structure, self.clip, self.build
 
-    def first_part(self, learner, params, extras, drawn):
-        """The meta-gradient of what is computed at once: the batch, or the first part of it."""
-        chunk = self._parts(drawn)
-        batch = self._mine(self.build(drawn))
-        part = batch if chunk is None else next(batch.split(chunk))
-        return meta_gradient(learner, params, part, extras=extras)
+        def whole_step(
+            values: list[Tensor], state: Any, lr: Tensor, extras: dict[str, Tensor], drawn: Any
+        ) -> Tensor:
+            with torch.no_grad():
+                params = tree_unflatten(values, structure)
+                gradients, loss = _gradient(learner, params, extras, build(drawn))
+                update(values, clipped(tree_flatten(gradients)[0], clip), state, lr)
+            return loss
 
-    def _mine(self, batch):
-        """This process's share of a batch."""
-        return type(batch)(*map(processes.mine, batch)) if processes.together() else batch
+        eager = lambda *args: self._gradient_then_update(learner, None, *args[-2:])
+        program = compiler.Compiled(whole_step, eager, self.device)
+        state = compiler.optimizer_state(self.optimizer)
+        (group,) = self.optimizer.param_groups
+        self.optimizer.step()  # moves nothing without gradients; the schedule asks for one
 
-    def _parts(self, drawn):
-        """How many of this process's tasks at a time, None for all at once."""
-        if self.chunk != "auto":
-            return self.chunk
-        found = (isinstance(layer, CONVOLUTIONS) for layer in self.learner.module.modules())
-        if self._rate.device.type != "cpu" or not any(found):
-            return None
-        with torch.no_grad():
-            batch = self._mine(self.build(drawn))
+        def run(extras: dict[str, Tensor], drawn: Any) -> Tensor:
+            self._lr.fill_(group["lr"])
+            return program(self._values, state, self._lr, extras, drawn)
+
+        return run
+
+    def _compiler(self) -> Any:
+        """Return the module `compile`, which takes a while to import, or None where that fails."""
+        try:
+            from mamlkit.training import compile as compiler
+        except ImportError as error:
+            warnings.warn(f"fit: running eagerly, no compiler: {error}", stacklevel=5)
+            compiler = self.compile = None
+        return compiler
+
+    def _gradient_then_update(
+        self, learner: Learner, size: int | None, extras: dict[str, Tensor], drawn: Any
+    ) -> Tensor:
+        """Compute this process's share of the gradient in parts, add up, clip, and update."""
+        batch = self.build(drawn)
         tasks = len(batch.support_x)
-        if at_once(batch, MANY) >= tasks:
+        batch = TaskBatch(*map(distributed.shard, batch))
+        gradient = partial(self._part_gradient, learner, extras)
+        gradients, loss = _mean_over_parts(gradient, batch, size)
+        gradients = tree_flatten(gradients)[0]
+        if distributed.is_distributed():
+            share = len(batch.support_x) / tasks
+            scaled = [share * value.detach() for value in (*gradients, loss)]
+            *gradients, loss = distributed.all_reduce(scaled)
+        return self._update(gradients, loss.detach().clone())
+
+    def _part_gradient(
+        self, learner: Learner, extras: dict[str, Tensor], part: TaskBatch
+    ) -> tuple[Any, Tensor]:
+        """Return the meta-gradient of a part of a batch, compiled if it is to be."""
+        key = (id(learner), learner.module.training, *extras, *_shapes(part))
+        if key not in self._parts:
+            function = partial(_gradient, learner)
+            compiler = self._compiler() if self.compile else None
+            self._parts[key] = (
+                compiler.Compiled(function, function, self.device) if compiler else function
+            )
+        return self._parts[key](self.params, extras, part)
+
+    def _part_size(self, drawn: Any) -> int | None:
+        """Return how many of this process's tasks to take at a time, None for all at once."""
+        if self.microbatch != "auto":
+            return self.microbatch
+        layers = self.learner.module.modules()
+        if self.device.type != "cpu" or not any(isinstance(m, CONVOLUTIONS) for m in layers):
             return None
-        most = at_once(batch, PART)
+        batch = TaskBatch(*map(distributed.shard, self.build(drawn)))
+        tasks = len(batch.support_x)
+        if count_fitting_tasks(batch, MANY) >= tasks:
+            return None
+        most = count_fitting_tasks(batch, PART)
         # Parts of one size, if that does not make them small: one program then serves them all.
         equal = max(n for n in range(1, most + 1) if tasks % n == 0)
         return equal if 2 * equal > most else most
 
-    def _share(self, learner, params, extras, drawn, chunk=None, gradient=None):
-        """The same before clipping, on this process's tasks, weighted by how many they are.
-
-        gradient: what computes it for one part of the batch, if not `meta_gradient`'s own way.
-        """
-        batch = self.build(drawn)
-        tasks = len(batch.support_x)
-        batch = self._mine(batch)
-        if gradient:
-            gradients, loss = in_parts(batch, chunk, gradient)
-        else:
-            gradients, loss = meta_gradient(learner, params, batch, chunk=chunk, extras=extras)
-        if processes.together():
-            weight = len(batch.support_x) / tasks
-            gradients = {name: weight * gradient for name, gradient in gradients.items()}
-            loss = weight * loss
-        return gradients, loss.detach()
-
-    def _clipped(self, gradients):
-        if not self.clip:
-            return gradients
-        norm = get_total_norm(list(gradients.values()))
-        scale = (self.clip / (norm + 1e-6)).clamp(max=1.0)
-        return {name: scale * gradient for name, gradient in gradients.items()}
-
-    def _program(self, learner, chunk):
-        """The function from (extras, drawn) to the loss that updates θ."""
-        params = self.params
-        eager = lambda *args: self._share(learner, params, *args, chunk)
-        if not self.compile:
-            return lambda *args: self._update(*eager(*args))
-        from mamlkit.training.compiling import Compiled  # the compiler takes a while to import
-
-        if chunk:
-            return self._in_compiled_parts(learner, chunk)
-        found = traceable(self.optimizer)
-        if found is None or self.skip or processes.together():
-            held = lambda params, *args: self._share(learner, params, *args)
-            gradient = Compiled(held, params, eager)
-            return lambda *args: self._update(*gradient(*args))
-        state, update = found
-
-        def whole(held, *args):
-            params, state, rate = held
-            gradients, loss = self._share(learner, params, *args)
-            gradients = self._clipped(gradients)
-            update(params.values(), gradients.values(), state, rate)
-            return loss
-
-        held = params, state, self._rate
-        program = Compiled(whole, held, lambda *args: self._update(*eager(*args)))
-        (group,) = self.optimizer.param_groups
-        self.optimizer._opt_called = True  # for the schedule, which asks for optimizer.step()
-
-        def run(*args):
-            if group["lr"] != self._shown_rate:
-                self._shown_rate = group["lr"]
-                self._rate.fill_(self._shown_rate)
-            return program(*args)
-
-        return run
-
-    def _in_compiled_parts(self, learner, chunk):
-        """The same, with the gradient of a part compiled, for each number of tasks in one."""
-        from mamlkit.training.compiling import Compiled
-
-        params, programs = self.params, {}
-        function = lambda params, extras, part: gradient_of(learner, params, extras, part)
-
-        def run(extras, drawn):
-            def gradient(part):
-                size = len(part.support_x)
-                if size not in programs:
-                    programs[size] = Compiled(function, params, partial(function, params))
-                return programs[size](extras, part)
-
-            return self._update(*self._share(learner, params, extras, drawn, chunk, gradient))
-
-        return run
-
-    def _update(self, gradients, loss):
-        """Add up over processes, clip, and let the optimiser step."""
-        *values, loss = processes.added([*gradients.values(), loss])
-        gradients = self._clipped(dict(zip(gradients, values, strict=True)))
-        if self.skip and not all(bool(v.isfinite().all()) for v in (*gradients.values(), loss)):
+    def _update(self, gradients: list[Tensor], loss: Tensor) -> Tensor:
+        """Clip, and let the optimiser step."""
+        gradients = clipped(gradients, self.clip)
+        if self.skip_nonfinite and not all(bool(v.isfinite().all()) for v in (*gradients, loss)):
             return loss * torch.nan
-        for name, leaf in self.leaves.items():
-            leaf.grad = gradients[name]
+        for leaf, gradient in zip(self._leaves, gradients, strict=True):
+            leaf.grad = gradient.detach()
         self.optimizer.step()
         return loss
+
+
+def clipped(gradients: list[Tensor], bound: float | None) -> list[Tensor]:
+    """Return gradients whose norm, all together, is at most `bound` (None: as they are)."""
+    if bound is None:
+        return gradients
+    scale = (bound / (get_total_norm(gradients) + 1e-6)).clamp(max=1.0)
+    return [scale * gradient for gradient in gradients]
+
+
+def _shapes(tensors: Iterable[Tensor]) -> list[tuple]:
+    return [(tensor.shape, tensor.dtype) for tensor in tensors]

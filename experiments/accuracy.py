@@ -1,0 +1,121 @@
+"""`python -m experiments.accuracy`: the Omniglot recipes, trained and tested on one protocol.
+
+Trains a recipe with a seed (or goes on where `runs/` holds a part of it), tests it on 1,000 new
+tasks with 15 queries a class, after as many inner steps as in training, and keeps the numbers in
+results/accuracy.json, from which the tables of the README, ACCURACY.md and notebook 07 are made.
+One thread: two runs side by side get more done on two cores than one run on both.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import click
+import nbformat
+import torch
+
+from benchmarks.records import README, ROOT, fill, load_average, provenance, read, refill, write
+from experiments import accuracy_table as table
+from mamlkit import shuffled_split
+from mamlkit.models.layers import BatchNorm
+from mamlkit.recipes import RECIPES
+
+HERE = Path(__file__).parent
+RESULTS, REPORT, RUNS = HERE / "results" / "accuracy.json", HERE / "ACCURACY.md", ROOT / "runs"
+NOTEBOOK = ROOT / "notebooks" / "07_omniglot_maml.ipynb"
+FEW = 5  # tasks on which both modes are compared, where they cannot differ
+OMNIGLOT = sorted(name for name in RECIPES if name.startswith("omniglot"))
+
+
+@click.command()
+@click.option("--recipe", multiple=True, type=click.Choice(OMNIGLOT), help="Some recipes.")
+@click.option("--seed", multiple=True, type=click.IntRange(min=0), default=[0], show_default=True)
+@click.option("--tables", is_flag=True, help="Only fill the tables anew.")
+@click.option("--split", type=click.Choice(["main", "shuffled"]), default="main")
+def main(recipe, seed, tables, split):
+    """Train, test and tabulate. Runs left out keep their numbers in accuracy.json."""
+    torch.set_num_threads(1)
+    rows = read(RESULTS, [])
+    for name in [] if tables else recipe or OMNIGLOT:
+        for number in seed:
+            load = load_average()
+            row = measure(name, number, split)
+            command = f"python -m experiments.accuracy --recipe {name} --seed {number}"
+            command += f" --split {split}" if split != "main" else ""
+            row["run"] = provenance(load, command)
+            rows = sorted([*(r for r in read(RESULTS, []) if key(r) != key(row)), row], key=key)
+            write(RESULTS, rows)
+            click.echo(f"{name}, seed {number}, {split}: {row['together']}")
+    fill_tables(rows)
+
+
+def key(row):
+    """Return what tells two runs apart."""
+    return row["split"], row["recipe"], row["seed"]
+
+
+def fill_tables(rows):
+    """Fill the tables that people read anew."""
+    refill(REPORT, table.report(rows))
+    refill(README, table.small(rows))
+    book = nbformat.read(NOTEBOOK, as_version=4)
+    sources = [fill(cell.source, table.summary(rows)) for cell in book.cells]
+    if sources != [cell.source for cell in book.cells]:
+        for cell, source in zip(book.cells, sources, strict=True):
+            cell.source = source
+        nbformat.write(book, NOTEBOOK)
+
+
+def measure(name, seed, split):
+    """Train and test once; return what accuracy.json keeps of it."""
+    recipe = RECIPES[name]
+    training, test = split_tasks(recipe, split)
+    folder = RUNS / f"{recipe.trained_as or name}-{split}-{seed}"
+    run = recipe.train(seed=seed, distribution=training, checkpoint=folder, device="cpu")
+    learner = recipe.tester()
+    settings = {"distribution": test, "steps": learner.steps, "device": "cpu"}
+    judge = partial(recipe.test, run.params, **settings)
+    together = judge()
+    if mixes_images(learner.module):
+        apart = judge(transductive=False)
+    else:
+        few, alone = judge(tasks=FEW), judge(tasks=FEW, transductive=False)
+        near_tie = 0.02  # one query may tip
+        torch.testing.assert_close(few.values, alone.values, atol=near_tie, rtol=0)
+        apart = together
+    return {
+        "recipe": name,
+        "split": split,
+        "seed": seed,
+        "iterations": run.iterations,
+        "seconds": round(run.seconds, 1),
+        "threads": torch.get_num_threads(),
+        "data": recipe.data,
+        "together": percent(together),
+        "apart": percent(apart),
+    }
+
+
+def split_tasks(recipe, split):
+    """Return the distributions that train and that test."""
+    if split == "main":
+        return recipe.tasks(), recipe.test_tasks()
+    training, test = shuffled_split(0)
+    return recipe.tasks(images=training.images), recipe.test_tasks(images=test.images)
+
+
+def mixes_images(module):
+    """Return whether what the module says of an image depends on the others."""
+    return any(isinstance(layer, BatchNorm) for layer in module.modules())
+
+
+def percent(evaluation):
+    """Return means and 95 % intervals after 0, 1, ... steps, and how many tasks."""
+    return {
+        "tasks": len(evaluation.values),
+        "mean": [round(100 * value, 2) for value in evaluation.mean.tolist()],
+        "interval": [round(100 * value, 2) for value in evaluation.interval.tolist()],
+    }
+
+
+if __name__ == "__main__":
+    main()

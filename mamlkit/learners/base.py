@@ -1,0 +1,157 @@
+"""What every learner is: a module, a loss, and a way to adapt parameters to a support set."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.modules.batchnorm import _NormBase
+
+from mamlkit import checks, files
+from mamlkit.learners.adapt import Params
+from mamlkit.tasks.batch import TaskBatch
+
+
+class MetaParams(NamedTuple):
+    """Meta-learned weights with meta-learned step sizes beside them.
+
+    weights: the initial weights θ by name.
+    lr: the step sizes α by the name of the parameter that they move.
+    """
+
+    weights: Params
+    lr: Params
+
+
+class Learner:
+    """A way to learn from a support set, around any `nn.Module` and any loss.
+
+    module: maps x `[points, ...]` to predictions `[points, ...]`. Its trainable parameters are
+        what is meta-learned; frozen ones and buffers stay as they are. Nothing of it
+        changes but the device it is on.
+    loss: `(prediction, target) -> scalar`, averaged over points, such as
+        `torch.nn.functional.mse_loss` or `cross_entropy`.
+
+    A subclass says in `adapt` how parameters move; `outer_loss` and `trajectory` follow. What is
+    meta-learned, here called params, is a dict of tensors, or a `MetaParams`.
+    """
+
+    def __init__(self, module: nn.Module, loss: Callable[..., Tensor]) -> None:
+        kind = type(self).__name__
+        if not isinstance(module, nn.Module):
+            raise TypeError(
+                f"{kind}: module must be an nn.Module, got {checks.describe(module)}; for example "
+                "SineNetwork()"
+            )
+        self.module = module
+        self.loss = checks.check_callable(kind, "loss", loss, "for example torch's mse_loss")
+        _refuse_running_statistics(self)
+        if not files.flatten(self.init()):
+            raise ValueError(
+                f"{kind}: the module has no trainable parameter, so there is nothing to adapt; set "
+                "requires_grad_(True) on some"
+            )
+
+    def settings(self) -> dict[str, Any]:
+        """Return what must be equal for a run of this learner to go on, as plain values."""
+        hidden = {"module", "loss", "activation_checkpointing"}  # the last changes only the cost
+        own = {k: v for k, v in vars(self).items() if k not in hidden and not k.startswith("_")}
+        layers = {
+            name: f"{type(layer).__name__}({layer.extra_repr()})"
+            for name, layer in self.module.named_modules()
+        }
+        loss = checks.describe_function(self.loss)
+        return {"learner": type(self).__name__, "loss": loss, **own, "module": layers}
+
+    def __repr__(self) -> str:
+        settings = self.settings()
+        own = ", ".join(f"{k}={v!r}" for k, v in settings.items() if k not in ("learner", "module"))
+        return f"{settings['learner']}({type(self.module).__name__}, {own})"
+
+    def init(self) -> Any:
+        """Copy the module's own trainable parameters: where meta-training starts.
+
+        Returns a dict of tensors. Tied parameters appear once.
+        """
+        return {
+            name: parameter.detach().clone()
+            for name, parameter in self.module.named_parameters()
+            if parameter.requires_grad
+        }
+
+    @contextmanager
+    def mode(self, *, training: bool) -> Iterator[None]:
+        """Put the module in training or evaluation mode (dropout) within this context."""
+        before = {layer: layer.training for layer in self.module.modules()}
+        self.module.train(training)
+        try:
+            yield
+        finally:
+            for layer, mode in before.items():
+                layer.training = mode
+
+    def check_params(self, caller: str, params: Any) -> None:
+        """Raise unless these are parameters of this learner: the same names and shapes."""
+        hint = "start from learner.init() or from a run of the same module"
+        own = self.init()
+        if not isinstance(params, type(own)):
+            what = f"a {type(own).__name__}, got {checks.describe(params)}"
+            raise TypeError(f"{caller}: params must be {what}; {hint}")
+        checks.check_float_tensors(caller, "params", params, hint)
+        shapes = lambda tree: {n: tuple(value.shape) for n, value in files.flatten(tree).items()}
+        wanted, actual = shapes(own), shapes(params)
+        if wanted != actual:
+            union = wanted | actual
+            wrong = min(name for name in union if wanted.get(name) != actual.get(name))
+            raise ValueError(
+                f"{caller}: these parameters are not the learner's: {wrong!r} should be "
+                f"{wanted.get(wrong, 'absent')}, is {actual.get(wrong, 'absent')}; {hint}"
+            )
+
+    def predict(self, adapted: Params, x: Tensor) -> Tensor:
+        """Return the module's output for x `[points, ...]` with these parameters."""
+        return functional_call(self.module, adapted, (x,))
+
+    def task_loss(self, params: Params, x: Tensor, y: Tensor) -> Tensor:
+        """Return the loss of these parameters on one set of points, a scalar."""
+        return self.loss(self.predict(params, x), y)
+
+    def stage(self, progress: float) -> tuple["Learner", dict[str, Tensor]]:
+        """Return who trains when this share of a run is done (0 to 1), and with which extras.
+
+        Extras are tensors that change as training goes on, passed to `outer_loss` as keywords;
+        they get no gradient. Here: this learner throughout, and none.
+        """
+        return self, {}
+
+    def adapt(self, params: Any, support: tuple[Tensor, Tensor]) -> Any:
+        """Return the parameters adapted to one task's support set `(x, y)`, differentiable."""
+        raise NotImplementedError
+
+    def trajectory(self, params: Any, support: tuple[Tensor, Tensor], steps: int) -> Iterator[Any]:
+        """Yield the adapted parameters after 0, 1, ... `steps` steps of adaptation.
+
+        Here: the same at every count, for learners that take no steps.
+        """
+        adapted = self.adapt(params, support)
+        yield from [adapted] * (steps + 1)
+
+    def outer_loss(self, params: Any, task: TaskBatch) -> Tensor:
+        """Return the loss on a task's query set after adapting to its support set.
+
+        One task's share of the meta-objective (Finn et al. 2017, equation 1), a scalar.
+        """
+        return self.task_loss(self.adapt(params, task.support), *task.query)
+
+
+def _refuse_running_statistics(learner: Learner) -> None:
+    for name, layer in learner.module.named_modules():
+        if isinstance(layer, _NormBase) and layer.track_running_stats:
+            kind = type(layer).__name__
+            raise ValueError(
+                f"{type(learner).__name__}: {kind} '{name}' keeps running statistics, which would "
+                "mix the tasks and leak from one to the next. Use "
+                f"{kind}({layer.num_features}, track_running_stats=False) for the statistics of "
+                "each batch, as the paper does, or nn.GroupNorm, which needs no batch"
+            )
