@@ -16,7 +16,13 @@ from mamlkit.tasks.augment import Warped
 from mamlkit.tasks.batch import TaskBatch
 from mamlkit.tasks.fewshot import FewShot, accuracy
 from mamlkit.tasks.glyphs import glyphs
-from mamlkit.tasks.omniglot import Characters, omniglot, shuffled_split, without_validation
+from mamlkit.tasks.omniglot import (
+    Characters,
+    omniglot,
+    shuffled_split,
+    vinyals_split,
+    without_validation,
+)
 from mamlkit.tasks.sinusoids import Sinusoids, Waves, sine
 from mamlkit.training.fit import fit
 from mamlkit.training.loop import Run
@@ -57,5 +63,6 @@ __all__ = [
     "omniglot",
     "shuffled_split",
     "sine",
+    "vinyals_split",
     "without_validation",
 ]

@@ -68,13 +68,11 @@ def train(**options: Any) -> None:
     changes = {k: v for k, v in options.items() if k not in PLACES and v is not None}
     typed = "".join(f" --{key.replace('_', '-')} {value}" for key, value in changes.items())
     with _session(changes.pop("device", "auto"), folder) as device, ExitStack() as stack:
-        settings = {"seed": seed} | {
-            key: VALUES.get(value, value) for key, value in changes.items()
-        }
-        if settings.keys() & {"optimizer", "lr"}:
+        changes = {key: VALUES.get(value, value) for key, value in changes.items()}
+        if changes.keys() & {"optimizer", "lr"}:
             own = recipe.training.get("optimizer", ADAM)
-            build = settings.get("optimizer", own.func)
-            settings["optimizer"] = partial(build, lr=settings.pop("lr", own.keywords["lr"]))
+            build = changes.get("optimizer", own.func)
+            changes["optimizer"] = partial(build, lr=changes.pop("lr", own.keywords["lr"]))
         log = None
         if distributed.is_main_process():
             Path(options["out"]).mkdir(parents=True, exist_ok=True)  # or fail before the training
@@ -85,13 +83,17 @@ def train(**options: Any) -> None:
 
                 log = stack.enter_context(SummaryWriter(options["tensorboard"])).add_scalar
         where = {"device": device, "checkpoint": folder, "progress": options["progress"]}
-        run = recipe.train(log=log, **where, **settings)
+        run = recipe.train(seed=seed, log=log, **where, **changes)
         test = recipe.test(run.params, device="cpu")  # the same tasks on every machine
         _print(name, test)
         if distributed.is_main_process():
-            command = f"mamlkit train {name} --seed {seed}{typed}"
-            paths = pretrained.save(options["out"], name, run, test, command=command, **settings)
-            click.echo("written to " + " and ".join(map(str, paths)))
+            made = {
+                "command": f"mamlkit train {name} --seed {seed}{typed}",
+                "seed": seed,
+                **changes,
+            }
+            weights, card = pretrained.save(options["out"], name, run, test, **made)
+            click.echo(f"written to {weights} and {card}")
 
 
 @main.command()

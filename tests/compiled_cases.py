@@ -1,6 +1,11 @@
-"""Run by test_compiled.py, each in its own process: compiled code has no run-time shape checks."""
+"""Run by test_compiled.py in a process of its own: compiled code has no run-time shape checks.
 
+Prints a line of JSON for each case: its name, and the error where there is one.
+"""
+
+import json
 import sys
+import traceback
 import warnings
 from functools import partial
 
@@ -20,112 +25,108 @@ from mamlkit import (
     Reptile,
     SineNetwork,
     Sinusoids,
+    files,
     fit,
     glyphs,
 )
 from mamlkit.training import step as step_module
-from mamlkit.training.compiling import Compiled
-from mamlkit.training.products import kernel
+from mamlkit.training.small_products import rewrite_small_products
 
 warnings.filterwarnings("error", message=".*running eagerly")
 SGD, WAVES = partial(torch.optim.SGD, lr=1.0), Sinusoids(device="cpu")
 
 
-def gradients(learner, batch):
-    """The meta-gradient, as the one update of plain gradient descent, compiled and eager."""
-    start = learner.init()
-    found = []
+def network():
+    torch.manual_seed(0)
+    return SineNetwork(hidden=(20, 20))
+
+
+def difference(learner, batch, **options):
+    """Between the updates of plain gradient descent, compiled and eager."""
+    updates = []
     for mode in (True, False):
-        step = MetaStep(learner, start, SGD, compile=mode)
+        step = MetaStep(learner, learner.init(), SGD, compile=mode, **options if mode else {})
         step(batch)
-        found.append({name: start[name] - value for name, value in step.params.items()})
-    return distance(*found)
+        before, after = files.flatten(learner.init()), files.flatten(step.params)
+        updates.append({name: before[name] - after[name] for name in before})
+    return distance(*updates)
 
 
 def one_gradient(make):
+    assert difference(make(network(), mse_loss, lr=0.01), WAVES.sample(25, 5, 5)) < 1e-5
+
+
+def convolutions(tasks, options, size=None):
+    """With `size`: so many tasks at a time, the last part smaller and so another program."""
     torch.manual_seed(0)
-    assert gradients(make(SineNetwork(), mse_loss, lr=0.01), WAVES.sample(25, 5, 5)) < 1e-5
-
-
-def convolutions():
-    torch.manual_seed(0)
-    network = OmniglotNetwork(3, filters=4)
-    torch.nn.init.normal_(network.head.weight)
-    tasks = FewShot(glyphs(10).images, 3, device="cpu")
-    batch = tasks.sample(2, 2, 2, generator=torch.Generator().manual_seed(0))
-    assert gradients(MAML(network, cross_entropy, lr=0.1), batch) < 1e-4  # ReLU may tip over
-
-
-def parts_of_a_batch():
-    """Five tasks two by two: two programs, the second for the last one alone."""
-    torch.manual_seed(0)
-    network = OmniglotNetwork(3, filters=4, norm="layer")
-    torch.nn.init.normal_(network.head.weight)
-    learner = MAML(network, cross_entropy, lr=0.1)
-    batch = FewShot(glyphs(10).images, 3, device="cpu").sample(
-        5, 2, 2, generator=torch.Generator().manual_seed(0)
-    )
-    step_module.MANY, step_module.PART = 0, 2 * batch.support_x[0].numel() * 2
-    found = []
-    for mode, chunk in ((True, "auto"), (False, None)):
-        step = MetaStep(learner, learner.init(), SGD, compile=mode, microbatch=chunk)
-        step(batch)
-        found.append({n: learner.init()[n] - value for n, value in step.params.items()})
-    assert step_module.MetaStep(learner, learner.init(), SGD, microbatch="auto")._part_size(batch) == 2
-    assert distance(*found) < 1e-4  # ReLU may tip over
-
-
-def products(length, width, columns, tasks, rows, inner, own):
-    """Products of every orientation, all worth a call of the kernel, through the compiler, and
-    none of them through Python."""
-    torch.manual_seed(0)
-    tall, small = torch.randn(length, width), torch.randn(length, columns)
-    tasks, own = torch.randn(tasks, rows, inner), torch.randn(tasks, own, inner)
-    if kernel.library():
-        kernel.multiply = None
-
-    def function(read_as_it_lies, held, tall, small, tasks, own):
-        (weights,) = held
-        weights += 1.0
-        back = tall.mT @ small
-        if read_as_it_lies:
-            return back, back.as_strided((30, columns), (columns, 1))
-        scores = tasks @ own.mT
-        more = scores.mT @ tasks * 0.5, tasks.mT @ scores
-        return back.relu(), small @ back.mT, scores, own @ tasks.mT, *more
-
-    for read_as_it_lies in (False, True):
-        held, inputs = torch.zeros(3), (tall, small, tasks, own)
-        program = partial(function, read_as_it_lies)
-        compiled = Compiled(lambda held, inputs, run=program: run(held, *inputs), (held,), None)
-        found, wanted = compiled(inputs), program((torch.zeros(3),), *inputs)
-        assert held.tolist() == [1, 1, 1]
-        for one, other in zip(found, wanted, strict=True):
-            assert (one - other).norm() < 1e-5 * other.norm()
+    module = OmniglotNetwork(3, filters=4, norm="layer" if size else "batch")
+    torch.nn.init.normal_(module.head.weight)
+    learner = MAML(module, cross_entropy, lr=0.1)
+    generator = torch.Generator().manual_seed(0)
+    episodes = FewShot(glyphs(10).images, 3, device="cpu")
+    batch = episodes.sample(tasks, 2, 2, generator=generator)
+    if size:
+        step_module.MANY, step_module.PART = 0, 2 * size * batch.support_x[0].numel()
+        assert MetaStep(learner, learner.init(), SGD, **options)._part_size(batch) == size
+    assert difference(learner, batch, **options) < 1e-4  # ReLU may tip over
 
 
 def runs(kind=MAML, **settings):
     """Twenty iterations compiled and eager end at the same parameters."""
-    torch.manual_seed(0)
-    learner = kind(SineNetwork(), mse_loss, lr=0.01)
+    learner = kind(network(), mse_loss, lr=0.01)
     ends = [
         fit(learner, WAVES, iterations=20, shots=5, queries=5, device="cpu", compile=mode,
             progress=False, **settings)
         for mode in (True, False)
     ]  # fmt: skip
     assert ends[0].compiled and not ends[1].compiled
-    torch.testing.assert_close(ends[0].params, ends[1].params, rtol=1e-4, atol=1e-5)
+    one, other = (files.flatten(end.params) for end in ends)
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(ends[0].history["loss"], ends[1].history["loss"], rtol=1e-4, atol=0)
 
 
 def shapes():
-    """A batch of another shape gets a program of its own."""
-    torch.manual_seed(0)
-    maml = MAML(SineNetwork(), mse_loss, lr=0.01)
+    """A batch of another shape gets a program of its own; a known one is not compiled again."""
+    maml = MAML(network(), mse_loss, lr=0.01)
     steps = [MetaStep(maml, maml.init(), SGD, compile=mode) for mode in (True, False)]
     for size in ((4, 5, 5), (3, 2, 7), (4, 5, 5)):
         batch = WAVES.sample(*size)
         torch.testing.assert_close(steps[0](batch), steps[1](batch), rtol=1e-4, atol=1e-5)
+    assert len(steps[0]._programs) == 2
+
+
+def two_learners_of_one_shape():
+    """Programs carry no guards, so each must be its own learner's: here another step size."""
+    module, batch = network(), WAVES.sample(4, 5, 5)
+    for lr in (0.01, 0.1):
+        assert difference(MAML(module, mse_loss, lr=lr), batch) < 1e-5
+
+
+def skipped_batches():
+    """A batch with infinity leaves the parameters as they are."""
+    maml = MAML(network(), mse_loss, lr=0.01)
+    step = MetaStep(maml, maml.init(), SGD, compile=True, skip_nonfinite=True)
+    batch = WAVES.sample(4, 5, 5)
+    batch.query_y[0, 0] = torch.inf
+    assert step(batch).isnan()
+    assert all(torch.equal(value, step.params[name]) for name, value in maml.init().items())
+
+
+def small_products():
+    """Every product that the pass rewrites gives what it gave."""
+    for b, m, k, n in ((3, 4, 1, 5), (3, 4, 6, 1), (3, 1, 6, 5), (3, 20, 6, 5), (3, 4, 6, 5)):
+        for shapes in (((b, m, k), (b, k, n)), ((m, k), (k, n))):
+            inputs = [torch.randn(shape) for shape in shapes]
+            graph = torch.fx.Graph()
+            nodes = [graph.placeholder(name) for name in "ab"]
+            for node, value in zip(nodes, inputs, strict=True):
+                node.meta["val"] = value
+            name = "bmm" if len(shapes[0]) == 3 else "mm"
+            operation = getattr(torch.ops.aten, name).default
+            graph.output(graph.call_function(operation, tuple(nodes)))
+            rewrite_small_products(graph)
+            result = torch.fx.GraphModule({}, graph)(*inputs)
+            torch.testing.assert_close(result, operation(*inputs))
 
 
 CASES = {
@@ -134,22 +135,30 @@ CASES = {
     "ANIL": partial(one_gradient, ANIL),
     "Meta-SGD": partial(one_gradient, MetaSGD),
     "Reptile": partial(one_gradient, partial(Reptile, steps=3)),
-    "convolutions": convolutions,
-    "parts of a batch": parts_of_a_batch,
-    "large products": partial(products, 20_000, 90, 10, 8, 300, 200, 64),
-    "small products": partial(products, 500, 40, 10, 25, 10, 40, 40),
+    "convolutions": partial(convolutions, 2, {}),
+    "parts of a batch": partial(convolutions, 5, {"microbatch": "auto"}, 2),
     "Adam, cosine, clipped": partial(runs, schedule="cosine", clip=1.0),
     "AdamW": partial(runs, optimizer=partial(torch.optim.AdamW, lr=1e-3, weight_decay=0.1)),
+    "AMSGrad": partial(runs, optimizer=partial(torch.optim.Adam, lr=1e-3, amsgrad=True)),
     "momentum": partial(
         runs, optimizer=partial(torch.optim.SGD, lr=1e-2, momentum=0.9, nesterov=True)
     ),
     "an optimiser left to torch": partial(
         runs, optimizer=partial(torch.optim.RMSprop, lr=1e-3, eps=0.01)
     ),
-    "chunks": partial(runs, microbatch=10),
+    "microbatches": partial(runs, microbatch=10),
     "MAML++ with all its phases": partial(runs, partial(MAMLPlusPlus, steps=2)),
     "shapes": shapes,
+    "two learners of one shape": two_learners_of_one_shape,
+    "skipped batches": skipped_batches,
+    "small products": small_products,
 }
 
 if __name__ == "__main__":
-    CASES[sys.argv[1]]()
+    for name in sys.argv[1:] or CASES:
+        try:
+            CASES[name]()
+            error = None
+        except Exception:
+            error = traceback.format_exc()
+        print(json.dumps([name, error]), flush=True)

@@ -1,4 +1,4 @@
-"""What the processes of test_processes.py run, under torchrun: train, evaluate, keep the results.
+"""What the processes of test_distributed.py run, under torchrun: train, evaluate, keep the results.
 
 Arguments: a file for the results, how many tasks to a batch, and "eager", "compile", or "parts":
 a network with convolutions, compiled, two tasks at a time.

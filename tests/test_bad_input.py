@@ -17,7 +17,6 @@ from mamlkit import (
     SineNetwork,
     Sinusoids,
     TaskBatch,
-    adapt,
     omniglot,
     evaluate,
     fit,
@@ -116,10 +115,6 @@ BAD = {
     "a negative step size": (
         lambda: maml(lr=-0.01),
         "MAML: lr must be at least 0, got -0.01; use a small positive number such as 0.01",
-    ),
-    "a negative step size in adapt": (
-        lambda: adapt({}, None, (), lr=-1, steps=1),
-        "adapt: lr must be at least 0, got -1",
     ),
     "a step size that is no numbe": (
         lambda: maml(lr="0.01"),

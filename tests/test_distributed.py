@@ -31,7 +31,7 @@ def begun(processes, *program, more=()):
 
 def finished(processes, *program, more=()):
     started = begun(processes, *program, more=more)
-    output, _ = started.communicate(timeout=300)
+    output, _ = started.communicate(timeout=600)
     assert started.returncode == 0, output[-3000:]
     return output
 
@@ -104,7 +104,7 @@ def test_a_killed_process_ends_the_job_and_restarts_recover_it(tmp_path):
                 break
             time.sleep(0.05)
         os.kill(worker(started.pid, 1), signal.SIGKILL)
-        output, _ = started.communicate(timeout=300)
+        output, _ = started.communicate(timeout=600)
         return started.returncode, output
 
     code, output = killed(100_000, restarts=0)
@@ -117,6 +117,6 @@ def test_a_killed_process_ends_the_job_and_restarts_recover_it(tmp_path):
 
 def test_fewer_tasks_than_processes_are_refused(tmp_path):
     started = begun(2, *SHORT, "--tasks-per-batch", 1, "--iterations", 2, "--out", tmp_path)
-    output, _ = started.communicate(timeout=300)
+    output, _ = started.communicate(timeout=600)
     assert started.returncode != 0
     assert "tasks_per_batch must be at least 2, got 1; every process takes at least one" in output

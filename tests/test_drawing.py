@@ -162,7 +162,7 @@ def test_what_cannot_be_shown(model):
 
 def test_drawings_on_a_pad_fare_as_well_as_omniglots_own(omniglot):
     """3,000 drawings thinned, drawn again as strokes, and answered: within two points."""
-    from benchmarks.replay import replayed
+    from experiments.replay import replayed
 
     try:
         own, pad = replayed(episodes=100)

@@ -258,7 +258,7 @@ def clipped(gradients: list[Tensor], bound: float | None) -> list[Tensor]:
     """Return gradients whose norm, all together, is at most `bound` (None: as they are)."""
     if bound is None:
         return gradients
-    scale = (bound / (get_total_norm(gradients) + 1e-6)).clamp(max=1.0)
+    scale = (bound / (get_total_norm(gradients, foreach=False) + 1e-6)).clamp(max=1.0)
     return [scale * gradient for gradient in gradients]
 
 

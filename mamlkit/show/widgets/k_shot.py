@@ -47,10 +47,12 @@ class KShotExplorer(Explorer):
     (3, 21)
     """
 
-    def __init__(self, learners: Learners, *, shown: Iterable[str] = (), seed: int = 0) -> None:
+    def __init__(
+        self, learners: Learners, *, shown: Iterable[str] | None = None, seed: int = 0
+    ) -> None:
         if not learners:
             raise ValueError("KShotExplorer: learners is empty; give at least one, by name")
-        self.shown = tuple(shown) or tuple(learners)
+        self.shown = tuple(learners if shown is None else shown)
         for name, (learner, _) in learners.items():
             checks.check_choice("KShotExplorer", "a learner's name", name, tuple(plots.ROLES))
             check_plain_descent("KShotExplorer", name, learner)

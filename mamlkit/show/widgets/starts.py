@@ -62,11 +62,9 @@ def descend(
     """
     learner = MAML(learner.module, learner.loss, lr=lr)
     moves = steps if len(support[0]) else 0
-
-    def predict_after_steps(start: Params) -> Float[Tensor, "moved points outputs"]:
-        path = learner.trajectory(start, support, moves)
-        return torch.stack([learner.predict(params, x) for params in path])
-
+    predict_after_steps = lambda start: torch.stack(
+        [learner.predict(params, x) for params in learner.trajectory(start, support, moves)]
+    )
     with torch.no_grad():
         return vmap(predict_after_steps)(starts).expand(-1, steps + 1, -1, -1)
 
