@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: lab explorer test lint unit notebooks-test notebooks bench setup clean help
+.PHONY: lab explorer test lint unit notebooks-test notebooks bench stress setup clean help
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -34,6 +34,9 @@ notebooks: $(READY)  ## execute the notebooks and keep their new outputs (BOOKS=
 bench: $(READY)  ## mamlkit's speed beside its peers', 25 minutes (ARGS='--only sine' for some)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks $(ARGS)
+
+stress: $(READY)  ## long checks on request: fuzz, fuzz_api, kill_resume or endurance (ARGS=fuzz)
+	$(BIN)/python -m tests.stress $(ARGS)
 
 setup: $(READY)  ## only set up .venv
 

@@ -8,13 +8,31 @@ COLUMNS = (
     "| | fastest turn | median turn | times {0}'s, fastest turns | times {0}'s, median of rounds "
     "| first call | peak memory |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
 )
-SMALL = "| | one meta-iteration | times mamlkit's |\n| --- | ---: | ---: |"
 
 
 def summary(results):
-    """Return what the README shows: the fastest turn of each contender, in small tables."""
-    parts = [_small(CASES[name], results.get(name)) for name in IN_README]
-    return "\n\n".join(parts)
+    """Return what the README shows: one small table, times of mamlkit and ratios to it."""
+    sections = [results.get(name) for name in IN_README]
+    head = _line("", *(CASES[name].title for name in IN_README))
+    rows = {name: None for case in IN_README for name in CASES[case].contenders}
+    lines = [_line(_title(name), *(_cell(section, name) for section in sections)) for name in rows]
+    notes = dict.fromkeys(_where(section["run"]) for section in sections if section)
+    measured = " ".join(f"{note}." for note in notes)
+    table = "\n".join([head, "| --- | ---: | ---: |", *lines])
+    return f"{table}\n\nThe fastest turn of each, by turns in one run. {measured}".rstrip()
+
+
+def _cell(section, name):
+    if section is None:
+        return "not measured" if name == MAMLKIT else ""
+    row = section["contenders"].get(name)
+    if row is None:
+        return "–"
+    return (
+        duration(row["seconds"]["fastest"])
+        if name == MAMLKIT
+        else times(row["ratio"]["fastest"]) + " ×"
+    )
 
 
 def report(results):
@@ -60,19 +78,6 @@ def _line(*cells):
 
 def _title(name):
     return f"**{name}**" if name == MAMLKIT else name
-
-
-def _small(case, section):
-    parts = [f"**{case.title}**"]
-    if section is None:
-        return "\n\n".join([*parts, not_measured(case.name)])
-    lines = [
-        _line(_title(name), duration(row["seconds"]["fastest"]), times(row["ratio"]["fastest"]))
-        for name, row in section["contenders"].items()
-    ]
-    rounds = section["contenders"][MAMLKIT]["rounds"]
-    note = f"The fastest of {rounds} turns by turns in one run. {_where(section['run'])}."
-    return "\n\n".join([*parts, "\n".join([SMALL, *lines]), note])
 
 
 def _where(run):

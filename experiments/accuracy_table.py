@@ -46,7 +46,7 @@ def small(rows):
     lines = [HEAD]
     for split, title in SHORT.items():
         for _, *cells, _ in _methods(_of(rows, split), MAML):
-            lines.append(_line(f"**MAML, mamlkit**, {title}", *cells))
+            lines.append(_line(f"**one step from a zero head, mamlkit**, {title}", *cells))
     name, *cells, _ = PUBLISHED[0]
     lines.append(_line(f"{name}, {SHORT['shuffled']}", *cells))
     return {"accuracy": "\n".join(lines)}

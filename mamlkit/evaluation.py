@@ -131,8 +131,8 @@ def _check_batch(batch: TaskBatch, count: int) -> None:
         checks.check_finite("evaluate", name, tensor, hint="clean the data first")
     if len(batch.support_x) != count:
         raise ValueError(
-            f"evaluate: the distribution drew {len(batch.support_x)} tasks where {count} were asked "
-            "for; its sample(tasks, ...) must return as many"
+            f"evaluate: the distribution drew {len(batch.support_x)} tasks where {count} were "
+            "asked for; its sample(tasks, ...) must return as many"
         )
 
 

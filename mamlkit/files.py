@@ -68,4 +68,10 @@ def unflatten(flat: dict[str, Tensor], like: Any) -> Any:
     >>> unflatten({"a/b": torch.ones(1)}, like={"a": {"b": torch.zeros(1)}})
     {'a': {'b': tensor([1.])}}
     """
-    return tree_unflatten([flat[name] for name in flatten(like)], tree_flatten(like)[1])
+    names = flatten(like)
+    if names.keys() != flat.keys():
+        wrong = min(names.keys() ^ flat.keys())
+        raise ValueError(
+            f"unflatten: {wrong!r} is in only one of the two; they must have the same names"
+        )
+    return tree_unflatten([flat[name] for name in names], tree_flatten(like)[1])

@@ -11,9 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from mamlkit import MAML, FewShot, OmniglotNetwork, SineNetwork, Sinusoids, evaluate, fit
-from mamlkit.training import distributed
 from mamlkit.tasks.glyphs import glyphs
-from mamlkit.training import step
+from mamlkit.training import distributed, step
 
 
 def problem(mode):

@@ -17,10 +17,10 @@ from mamlkit import (
     SineNetwork,
     Sinusoids,
     TaskBatch,
-    omniglot,
     evaluate,
     fit,
     glyphs,
+    omniglot,
 )
 from mamlkit import pretrained as shipped
 from mamlkit.devices import generator, resolve

@@ -1,15 +1,13 @@
 """The curve over steps: what it equals, what it leaves alone, both modes of batch statistics."""
 
 import gc
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 
-from mamlkit import MAML, FewShot, OmniglotNetwork, adapt, devices, evaluate
+from mamlkit import MAML, FewShot, OmniglotNetwork, adapt, evaluate
 from mamlkit.devices import generator
 
 
@@ -114,6 +112,3 @@ def test_a_distribution_that_draws_too_few_tasks_is_told(maml, sines):
 
     with pytest.raises(ValueError, match="drew 19 tasks where 20 were asked for"):
         evaluate(maml, maml.init(), Few(), shots=5, queries=5, tasks=20)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")

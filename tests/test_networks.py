@@ -44,7 +44,9 @@ def test_norms_are_torchs(kind, theirs, first):
 
 def test_pooling_is_torchs_own_layers():
     torch.manual_seed(0)
-    network = OmniglotNetwork(3, filters=(4, 5, 6, 7), norm="layer", features="all", downsample="pool")
+    network = OmniglotNetwork(
+        3, filters=(4, 5, 6, 7), norm="layer", features="all", downsample="pool"
+    )
     nn.init.normal_(network.head.weight)
     theirs = []
     for layer in network.modules():

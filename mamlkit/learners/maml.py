@@ -9,6 +9,8 @@ from mamlkit import checks
 from mamlkit.learners.adapt import Params, adapt
 from mamlkit.learners.base import Learner
 
+LARGEST_LR = 1e30  # beyond, float32 has no numbers
+
 
 class MAML(Learner):
     """Learn an initialisation from which a few gradient steps solve a new task (algorithm 1).
@@ -49,7 +51,7 @@ class MAML(Learner):
         activation_checkpointing: int = 0,
     ) -> None:
         name, hint = type(self).__name__, "use a small positive number such as 0.01"
-        self.lr = checks.check_float(name, "lr", lr, low=0, hint=hint)
+        self.lr = checks.check_float(name, "lr", lr, low=0, high=LARGEST_LR, hint=hint)
         self.steps = checks.check_int(name, "steps", steps, low=0)
         self.activation_checkpointing = checks.check_int(
             name, "activation_checkpointing", activation_checkpointing, low=0
