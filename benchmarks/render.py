@@ -14,7 +14,7 @@ def summary(results):
     """Return what the README shows: one small table, times of mamlkit and ratios to it."""
     sections = [results.get(name) for name in IN_README]
     head = _line("", *(CASES[name].title for name in IN_README))
-    rows = {name: None for case in IN_README for name in CASES[case].contenders}
+    rows = {name: None for case in IN_README for name in CASES[case].specs()}
     lines = [_line(_title(name), *(_cell(section, name) for section in sections)) for name in rows]
     notes = dict.fromkeys(_where(section["run"]) for section in sections if section)
     measured = " ".join(f"{note}." for note in notes)

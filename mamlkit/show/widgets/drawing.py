@@ -55,7 +55,7 @@ class DrawYourOwn(Explorer):
         params: Any,
         images: Tensor,
         *,
-        names: Sequence[str] = (),
+        names: Sequence[str] | None = None,
         seed: int = 0,
     ) -> None:
         ways = learner.module.head.out_features
