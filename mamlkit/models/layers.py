@@ -1,5 +1,7 @@
 """Norms without running statistics; a convolution that stays a matrix product under vmap."""
 
+from itertools import product
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -31,9 +33,14 @@ class PatchConv2d(nn.Module):
         self, x: Float[Tensor, "images height width channels"]
     ) -> Float[Tensor, "images half_height half_width filters"]:
         """Return the filtered images."""
-        height, width = x.shape[-3:-1]
-        x = pad(x, (0, 0, 1, 1, 1, 1))
-        taps = [x[:, i : i + height : 2, j : j + width : 2] for i in range(3) for j in range(3)]
+        height, width = x.shape[1:3]
+        x = pad(x, (0, 0, 0, width % 2, 0, height % 2))
+        x = x.unflatten(2, (-1, 2)).unflatten(1, (-1, 2))
+        quarters = [half.unbind(3) for half in x.unbind(2)]  # even and odd rows, columns
+        taps = []
+        for i, j in product((-1, 0, 1), repeat=2):  # row 2r + i and column 2c + j
+            down, right = int(i < 0), int(j < 0)  # row 2r - 1 is the odd row before, or a zero
+            taps.append(pad(quarters[i % 2][j % 2], (0, 0, right, -right, down, -down)))
         return self.product(torch.cat(taps, dim=-1))
 
 
