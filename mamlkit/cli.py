@@ -98,7 +98,7 @@ def train(**options: Any) -> None:
 
 @main.command()
 @click.argument("folder", type=click.Path(file_okay=False, exists=True))
-@count("--iterations", help="More than were asked for.")
+@count("--iterations", help="More than at first.")
 @PROGRESS
 def resume(folder: str, iterations: int | None, progress: bool) -> None:
     """Go on with the run in FOLDER, which `mamlkit train --checkpoint FOLDER` began."""

@@ -41,7 +41,7 @@ def test_the_meta_gradient_is_that_of_one_process(mode, tmp_path):
     """Of ten tasks, which four processes cannot share evenly; clipped, so clipping comes last."""
     counts = (1, 2, 4) if mode == "eager" else (1, 2)
     for count in counts:
-        finished(count, HERE / "several.py", tmp_path / f"{count}", 10, mode)
+        finished(count, HERE / "multiprocess.py", tmp_path / f"{count}", 10, mode)
     alone = load_file(tmp_path / "1.0")
     alone_share = alone.pop("share")
     for count in counts[1:]:

@@ -1,4 +1,4 @@
-"""MAML's relatives: each against its equation, and all through the same `fit` and `evaluate`."""
+"""MAML's variants: each against its equation, and all through the same `fit` and `evaluate`."""
 
 import math
 from functools import partial

@@ -2,11 +2,13 @@
 
 import json
 import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
+from safetensors.torch import load as from_bytes
+from safetensors.torch import save as to_bytes
 from torch.utils._pytree import tree_map
 
 import mamlkit
@@ -43,7 +45,7 @@ def load(name: str, *, device: str | torch.device = "auto") -> tuple[Learner, An
     learner = RECIPES[name].tester()
     learner.module.to(device)
     path = FOLDER / _weights_file(name)
-    params = files.unflatten(safetensors.torch.load(path.read_bytes()), like=learner.init())
+    params = files.unflatten(from_bytes(path.read_bytes()), like=learner.init())
     return learner, tree_map(lambda tensor: tensor.to(device), params)
 
 
@@ -64,12 +66,12 @@ def save(
 
     command: what made them, as typed. settings: the seed, and keywords of `fit` that it changed.
     """
-    weights, facts = Path(folder) / _weights_file(name), Path(folder) / f"{name}.json"
+    weights, card_path = Path(folder) / _weights_file(name), Path(folder) / f"{name}.json"
     tensors = {key: value.cpu().contiguous() for key, value in files.flatten(run.params).items()}
-    files.atomic_write(weights, safetensors.torch.save(tensors))
+    files.atomic_write(weights, to_bytes(tensors))
     text = json.dumps(_card(name, run, test, command, **settings), indent=2, ensure_ascii=False)
-    files.atomic_write(facts, f"{text}\n".encode())
-    return weights, facts
+    files.atomic_write(card_path, f"{text}\n".encode())
+    return weights, card_path
 
 
 def _weights_file(name: str) -> str:
@@ -102,5 +104,5 @@ def _card(
         "data": recipe.data,
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
         f"{next(iter(files.flatten(run.params).values())).device.type}",
-        "versions": {"mamlkit": mamlkit.__version__, "torch": torch.__version__},
+        "versions": {"mamlkit": mamlkit.__version__, "torch": version("torch")},
     }

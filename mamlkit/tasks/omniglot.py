@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import safetensors.torch
+import safetensors
 import torch
 from jaxtyping import UInt8
 from PIL import Image
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from mamlkit import checks, devices, files
 
-SIZE = 28
-DRAWINGS = 20
+SIZE, DRAWINGS = 28, 20  # pixels on a side, drawings of a character
 SCAN = 105  # pixels on a side of the original scans
 QUARTERS = np.eye(SIZE).repeat(15, axis=1).reshape(SIZE, SCAN, 4).sum(2)  # of a scan's in a pixel
 LARGEST_FILE = 100_000  # bytes of a drawing at most, unpacked; Omniglot's have a few hundred
-Folder = str | Path | None
+FolderPath = str | Path | None
 
 
 class Source(NamedTuple):
@@ -90,7 +90,7 @@ class Characters(NamedTuple):
 
 
 def omniglot(
-    split: str, *, folder: Folder = None, cache: Folder = None, download: bool = True
+    split: str, *, folder: FolderPath = None, cache: FolderPath = None, download: bool = True
 ) -> Characters:
     """Return the characters of one split of Omniglot: the same pixels on every machine.
 
@@ -174,7 +174,7 @@ def data_folder() -> Path:
     return root / "data" if (root / "pyproject.toml").is_file() else Path.home() / ".cache/mamlkit"
 
 
-def find(source: Source | str, folder: Folder, download: bool) -> Path:
+def find(source: Source | str, folder: FolderPath, download: bool) -> Path:
     """Return the path of an archive (or of a file by its name), fetched if need be and allowed."""
     name = source if isinstance(source, str) else f"{source.archive}.zip"
     folders = [folder] if folder else [os.environ.get("MAMLKIT_DATA"), data_folder()]
@@ -250,7 +250,7 @@ def _read_cache(path: Path) -> Characters | None:
 
 def _write_cache(path: Path, characters: Characters) -> None:
     metadata = {"characters": json.dumps(characters[1:])}
-    content = safetensors.torch.save({"images": characters.images}, metadata)
+    content = to_bytes({"images": characters.images}, metadata)
     try:
         files.atomic_write(path, content)
     except OSError as error:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -85,10 +86,7 @@ def newest_first(folder: Path) -> list[Path]:
 
 
 def newest(folder: Path) -> Checkpoint | None:
-    """Read the newest checkpoint that is whole, or return None where there is none.
-
-    Warns of damaged ones; raises ValueError where there are only such.
-    """
+    """Read the newest checkpoint that is whole, or return None where there is none at all."""
     damaged = []
     for path in newest_first(folder):
         try:
@@ -141,10 +139,10 @@ class CheckpointManager:
         except ValueError as error:
             raise ValueError(f"fit: {path} is damaged ({error}); use another folder") from None
         for name in sorted({*earlier, *identity}):
-            theirs, ours = earlier.get(name), identity.get(name)
-            if theirs != ours:
+            before, now = earlier.get(name), identity.get(name)
+            if before != now:
                 raise ValueError(
-                    f"fit: {self.path} holds a run with {name} = {theirs}, this one has {ours}; "
+                    f"fit: {self.path} holds a run with {name} = {before}, this one has {now}; "
                     "use another folder, or the same settings to resume"
                 )
 
@@ -215,11 +213,9 @@ class CheckpointManager:
             return
         self.generator.manual_seed(seed + done)
         torch.manual_seed(seed)
-        text = "numbers are others: the tasks to come are not those that would have come there"
-        warnings.warn(
-            f"fit: {self.path} was saved on {device} and goes on on {here}, whose random {text}",
-            stacklevel=4,
-        )
+        text = f"fit: {self.path} was saved on {device} and goes on on {here}, whose random numbers"
+        rest = "are others: the tasks to come are not those that would have come there"
+        warnings.warn(f"{text} {rest}", stacklevel=4)
 
 
 def optimizer_to_save(optimizer: Optimizer) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -259,5 +255,5 @@ def run_metadata(step: MetaStep, iteration: int, seconds: float) -> dict[str, An
         "schedule": step.schedule.state_dict() if step.schedule else None,
         "compiled": bool(step.compile),
         "device": step.device.type,
-        "torch": torch.__version__,
+        "torch": version("torch"),
     }

@@ -33,14 +33,11 @@ def meta_gradient(
     batch: TaskBatch,
     *,
     microbatch: int | None = None,
-    extras: dict[str, Tensor] | None = None,
 ) -> tuple[Any, Tensor]:
     """Return the gradient by θ of the mean query loss after adaptation, and that loss.
 
-    Finn et al. 2017, algorithm 1, line 8. All tasks of the batch at once, through `vmap_tasks`; or
-    `microbatch` tasks at a time, which needs less memory. `extras`: keywords of the learner's
-    `outer_loss` (see `Learner.stage`).
-    Returns `(gradients, loss)`: a structure like `params` and a scalar.
+    Finn et al. 2017, algorithm 1, line 8. All tasks of the batch at once, or `microbatch` tasks at
+    a time, which needs less memory. Returns a structure like `params`, and a scalar.
 
     >>> import torch
     >>> from mamlkit import MAML, SineNetwork, Sinusoids
@@ -50,13 +47,13 @@ def meta_gradient(
     >>> gradients.keys() == maml.init().keys(), loss.shape
     (True, torch.Size([]))
     """
-    name, hint = "meta_gradient", "None is all tasks at once"
+    name = "meta_gradient"
     checks.check_has(name, "learner", learner, "a Learner, such as MAML(...)", "outer_loss")
     checks.check_has(name, "batch", batch, "a TaskBatch", "support_x", "split")
     learner.check_params(name, params)
     if microbatch is not None:
-        checks.check_int(name, "microbatch", microbatch, low=1, hint=hint)
-    gradient = partial(_gradient, learner, params, extras or {})
+        checks.check_int(name, "microbatch", microbatch, low=1, hint="None is all tasks at once")
+    gradient = partial(_gradient, learner, params, {})
     return _mean_over_parts(gradient, batch, microbatch)
 
 
@@ -129,13 +126,11 @@ class MetaStep:
         self._leaves = [leaf.detach().clone().requires_grad_() for leaf in leaves]
         self._values = [leaf.detach() for leaf in self._leaves]  # the same memory
         self.device = self._values[0].device
-        self.learner, self.compile = learner, compile
-        self.optimizer = optimizer(self._leaves)
+        self.learner, self.compile, self.optimizer = learner, compile, optimizer(self._leaves)
         self.schedule = schedule(self.optimizer) if schedule else None
         self.clip, self.microbatch, self.skip_nonfinite = clip, microbatch, skip_nonfinite
         self.build = build or (lambda batch: batch)
-        self._programs, self._parts = {}, {}
-        self._lr = torch.zeros((), device=self.device)
+        self._programs, self._parts, self._lr = {}, {}, torch.zeros((), device=self.device)
 
     @property
     def params(self) -> Any:
@@ -161,10 +156,11 @@ class MetaStep:
     def _program(self, learner: Learner, drawn: Any) -> Callable[..., Tensor]:
         """Return the function from (extras, drawn) to the loss that updates θ."""
         size = self._part_size(drawn)
-        in_parts = size or distributed.is_distributed() or self.skip_nonfinite
-        compiler = self._compiler() if self.compile and self.device.type == "cpu" else None
+        apart = size or distributed.is_distributed() or self.skip_nonfinite
+        whole = self.compile and self.device.type == "cpu" and not apart
+        compiler = self._compiler() if whole else None
         update = compiler.functional_update(self.optimizer) if compiler else None
-        if update is None or in_parts:
+        if update is None:
             return partial(self._gradient_then_update, learner, size)
         structure, clip, build = self._structure, self.clip, self.build
 
@@ -177,7 +173,10 @@ class MetaStep:
                 update(values, clipped(tree_flatten(gradients)[0], clip), state, lr)
             return loss
 
-        eager = lambda *args: self._gradient_then_update(learner, None, *args[-2:])
+        def eager(*args: Any) -> Tensor:
+            self.compile = False
+            return self._gradient_then_update(learner, None, *args[-2:])
+
         program = compiler.Compiled(whole_step, eager, self.device)
         state = compiler.optimizer_state(self.optimizer)
         (group,) = self.optimizer.param_groups
@@ -212,7 +211,13 @@ class MetaStep:
             share = len(batch.support_x) / tasks
             scaled = [share * value.detach() for value in (*gradients, loss)]
             *gradients, loss = distributed.all_reduce(scaled)
-        return self._update(gradients, loss.detach().clone())
+        gradients, loss = clipped(gradients, self.clip), loss.detach().clone()
+        if self.skip_nonfinite and not all(bool(v.isfinite().all()) for v in (*gradients, loss)):
+            return loss * torch.nan
+        for leaf, gradient in zip(self._leaves, gradients, strict=True):
+            leaf.grad = gradient.detach()
+        self.optimizer.step()
+        return loss
 
     def _part_gradient(
         self, learner: Learner, extras: dict[str, Tensor], part: TaskBatch
@@ -220,11 +225,10 @@ class MetaStep:
         """Return the meta-gradient of a part of a batch, compiled if it is to be."""
         key = (id(learner), learner.module.training, *extras, *_shapes(part))
         if key not in self._parts:
-            function = partial(_gradient, learner)
-            compiler = self._compiler() if self.compile else None
-            self._parts[key] = (
-                compiler.Compiled(function, function, self.device) if compiler else function
-            )
+            part_gradient, compiler = partial(_gradient, learner), self.compile and self._compiler()
+            if compiler:
+                part_gradient = compiler.Compiled(part_gradient, part_gradient, self.device)
+            self._parts[key] = part_gradient
         return self._parts[key](self.params, extras, part)
 
     def _part_size(self, drawn: Any) -> int | None:
@@ -242,16 +246,6 @@ class MetaStep:
         # Parts of one size, if that does not make them small: one program then serves them all.
         equal = max(n for n in range(1, most + 1) if tasks % n == 0)
         return equal if 2 * equal > most else most
-
-    def _update(self, gradients: list[Tensor], loss: Tensor) -> Tensor:
-        """Clip, and let the optimiser step."""
-        gradients = clipped(gradients, self.clip)
-        if self.skip_nonfinite and not all(bool(v.isfinite().all()) for v in (*gradients, loss)):
-            return loss * torch.nan
-        for leaf, gradient in zip(self._leaves, gradients, strict=True):
-            leaf.grad = gradient.detach()
-        self.optimizer.step()
-        return loss
 
 
 def clipped(gradients: list[Tensor], bound: float | None) -> list[Tensor]:
