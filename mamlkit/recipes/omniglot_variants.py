@@ -48,7 +48,7 @@ def learner(member: str, **changes: Any) -> Learner:
 
 def _recipe(member: str, shots: int) -> Recipe:
     reptile = member == "reptile"
-    queries = 9 if reptile else 5  # Reptile makes no difference between support and query
+    queries = 9 if reptile else 5  # with the one support drawing a class: its minibatch of 10
     steps = 20 if reptile else MEMBERS[member].keywords.get("steps", 1)
     return Recipe(
         source=f"{MEMBERS[member].func.__name__}: see the class",
@@ -57,7 +57,7 @@ def _recipe(member: str, shots: int) -> Recipe:
         test_tasks=partial(test_tasks, WAYS),
         training={**TRAINING, **OUTER_LOOP, "queries": queries},
         testing={"shots": shots, "queries": 15, "tasks": 1_000, "steps": steps},
-        trained_as=f"omniglot-5way-1shot-{member}",
+        trained_as=f"omniglot-5way-1shot-{member}",  # both tests share one training, of 1 shot
         data=DATA,
         percent=True,
     )

@@ -41,8 +41,8 @@ class Compiled:
     """`function(*args)`, compiled as a whole at the first call; where that fails, `eager(*args)`.
 
     No guards are checked at a call, which for a step of half a millisecond would be a tenth of it.
-    So the program holds for arguments of the same shapes and for an unchanged function: whoever
-    changes either makes a new one.
+    So the program holds for arguments of the same shapes, contiguous, and for an unchanged
+    function: whoever changes either makes a new one.
     """
 
     def __init__(self, function: Callable, eager: Callable, device: torch.device) -> None:

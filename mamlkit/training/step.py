@@ -24,6 +24,7 @@ from mamlkit.training import distributed
 # Measured with convolutions, whose activations are many times larger than the inputs: 32 tasks of
 # 5 + 75 characters take half the time two by two, 16 tasks of 5 + 25 a little more than at once.
 MANY, PART = 2**19, 2**17
+_contiguous = partial(tree_map, torch.Tensor.contiguous)  # programs do not look at the layout
 CONVOLUTIONS = PatchConv2d, nn.Conv1d, nn.Conv2d, nn.Conv3d
 
 
@@ -157,8 +158,8 @@ class MetaStep:
         """Return the function from (extras, drawn) to the loss that updates θ."""
         size = self._part_size(drawn)
         apart = size or distributed.is_distributed() or self.skip_nonfinite
-        whole = self.compile and self.device.type == "cpu" and not apart
-        compiler = self._compiler() if whole else None
+        whole = self.device.type == "cpu" and not apart
+        compiler = self._compiler() if self.compile and whole else None
         update = compiler.functional_update(self.optimizer) if compiler else None
         if update is None:
             return partial(self._gradient_then_update, learner, size)
@@ -184,7 +185,7 @@ class MetaStep:
 
         def run(extras: dict[str, Tensor], drawn: Any) -> Tensor:
             self._lr.fill_(group["lr"])
-            return program(self._values, state, self._lr, extras, drawn)
+            return program(self._values, state, self._lr, extras, _contiguous(drawn))
 
         return run
 
@@ -201,14 +202,13 @@ class MetaStep:
         self, learner: Learner, size: int | None, extras: dict[str, Tensor], drawn: Any
     ) -> Tensor:
         """Compute this process's share of the gradient in parts, add up, clip, and update."""
-        batch = self.build(drawn)
-        tasks = len(batch.support_x)
-        batch = TaskBatch(*map(distributed.shard, batch))
+        whole = self.build(drawn)
+        batch = TaskBatch(*map(distributed.shard, whole))
         gradient = partial(self._part_gradient, learner, extras)
         gradients, loss = _mean_over_parts(gradient, batch, size)
         gradients = tree_flatten(gradients)[0]
         if distributed.is_distributed():
-            share = len(batch.support_x) / tasks
+            share = len(batch.support_x) / len(whole.support_x)
             scaled = [share * value.detach() for value in (*gradients, loss)]
             *gradients, loss = distributed.all_reduce(scaled)
         gradients, loss = clipped(gradients, self.clip), loss.detach().clone()
@@ -229,14 +229,14 @@ class MetaStep:
             if compiler:
                 part_gradient = compiler.Compiled(part_gradient, part_gradient, self.device)
             self._parts[key] = part_gradient
-        return self._parts[key](self.params, extras, part)
+        return self._parts[key](self.params, extras, _contiguous(part))
 
     def _part_size(self, drawn: Any) -> int | None:
         """Return how many of this process's tasks to take at a time, None for all at once."""
         if self.microbatch != "auto":
             return self.microbatch
-        layers = self.learner.module.modules()
-        if self.device.type != "cpu" or not any(isinstance(m, CONVOLUTIONS) for m in layers):
+        convolutions = (isinstance(m, CONVOLUTIONS) for m in self.learner.module.modules())
+        if self.device.type != "cpu" or not any(convolutions):
             return None
         batch = TaskBatch(*map(distributed.shard, self.build(drawn)))
         tasks = len(batch.support_x)

@@ -125,8 +125,8 @@ class Explorer:
         sentence = self.summary()
         picture = Image.open(io.BytesIO(self.picture.value))
         still = base64.b64encode(encode_png(add_caption(picture, sentence), optimize=True))
-        forms = {"image/png": still.decode(), "text/plain": sentence}
-        return {**self.box._repr_mimebundle_(), **forms}, {"image/png": {"alt": sentence}}
+        fallbacks = {"image/png": still.decode(), "text/plain": sentence}
+        return {**self.box._repr_mimebundle_(), **fallbacks}, {"image/png": {"alt": sentence}}
 
 
 def add_caption(picture: Image.Image, text: str) -> Image.Image:
