@@ -4,6 +4,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# Files, or notebooks, two at a time, on a core each.
+TWO := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 .PHONY: lab explorer test lint unit notebooks-test notebooks bench stress setup clean help
 
@@ -23,10 +25,10 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 
 unit: $(READY)
-	$(BIN)/pytest tests --doctest-modules mamlkit
+	$(TWO) --dist loadfile tests --doctest-modules mamlkit
 
 notebooks-test: $(READY)
-	$(BIN)/pytest --nbval --nbval-cell-timeout=600 notebooks
+	$(TWO) --dist loadscope --nbval --nbval-cell-timeout=1800 notebooks
 
 notebooks: $(READY)  ## execute the notebooks and keep their new outputs (BOOKS=notebooks/03*.ipynb for some)
 	$(BIN)/python tools/execute_notebooks.py $(BOOKS)

@@ -58,7 +58,7 @@ def _served(module, options, port, folder, token=""):
         command = [sys.executable, "-m", module, *options, "--no-browser"]
         server = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            for _ in range(120):
+            for _ in range(1_200):
                 try:
                     urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token={token}", timeout=2)
                     break
@@ -69,7 +69,7 @@ def _served(module, options, port, folder, token=""):
             yield
         finally:
             server.terminate()
-            server.wait(20)
+            server.wait(600)
 
 
 class Page:
@@ -82,18 +82,18 @@ class Page:
         self.page.on("console", self._note)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.goto(f"{address}/lab/tree/{name}?token={token}&reset")
-        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=600_000)
         self.page.wait_for_function(
             "window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status"
             " === 'idle'",
-            timeout=60_000,
+            timeout=600_000,
         )
 
     def _note(self, message):
         if message.type == "error" and not any(word in message.text for word in HARMLESS):
             self.errors.append(message.text)
 
-    def run_all(self, timeout=240):
+    def run_all(self, timeout=900):
         """Execute every cell and wait for the last."""
         self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
         self.page.wait_for_timeout(500)
@@ -119,7 +119,7 @@ class Page:
         figure.scroll_into_view_if_needed()
         return figure
 
-    def changed(self, before, explorer=0, timeout=5_000):
+    def changed(self, before, explorer=0, timeout=600_000):
         """Wait until both the sentence and the picture are others than `before`."""
         sentence, source = before
         self.page.wait_for_function(

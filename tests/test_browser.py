@@ -95,7 +95,7 @@ def test_the_explorer_is_a_page_of_its_own(browser, tmp_path):
         tab = browser.new_page()
         tab.goto(address)
         caption = tab.locator("figure.mamlkit-picture figcaption")
-        caption.wait_for(timeout=60_000)
+        caption.wait_for(timeout=600_000)
         before = caption.inner_text()
         tab.locator(".widget-slider .noUi-handle").first.focus()
         tab.keyboard.press("ArrowRight")
@@ -164,7 +164,7 @@ def test_characters_drawn_with_the_mouse_are_told_apart(opened):
             "w => document.querySelector('figure.mamlkit-picture figcaption').innerText"
             ".includes(`the query is class ${w}`)",
             arg=way,
-            timeout=5_000,
+            timeout=600_000,
         )
     page.page.screenshot(path=SHOTS / "draw.png")
     assert page.errors == []

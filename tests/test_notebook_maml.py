@@ -61,7 +61,7 @@ def test_a_mutation_turns_the_notebook_red(mutation, tmp_path):
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert (result.returncode == 1) == bool(mutation), result.stdout[-3000:]
     assert str(ROOT / "mamlkit") not in result.stdout
