@@ -148,7 +148,8 @@ def describe_function(function: Any) -> str:
         settings = ", ".join([*map(str, function.args), *keywords])
         return f"{describe_function(function.func)}({settings})"
     if isinstance(function, torch.nn.Module):
-        return f"{type(function).__name__}({function.extra_repr()})"
+        own = {k: v for k, v in vars(function).items() if k[0] != "_" and k != "training"}
+        return f"{type(function).__name__}({own})"
     return getattr(function, "__qualname__", str(function))
 
 

@@ -31,6 +31,7 @@ from mamlkit import (
     glyphs,
 )
 from mamlkit.training import step as step_module
+from mamlkit.training.compile import functional_update
 from mamlkit.training.small_products import rewrite_small_products
 
 warnings.filterwarnings("error", message=".*running eagerly")
@@ -132,6 +133,20 @@ def small_products():
             torch.testing.assert_close(result, operation(*inputs))
 
 
+def what_functional_updates_leave_out():
+    """Some of the leaves, or a schedule that moves the momentum: the optimiser steps by itself."""
+    maml = MAML(network(), mse_loss, lr=0.01)
+    some = lambda leaves: torch.optim.SGD(leaves[-2:], lr=0.1)
+    step = MetaStep(maml, maml.init(), some, compile=True)
+    step(WAVES.sample(4, 5, 5))
+    moved = [n for n, value in maml.init().items() if not torch.equal(value, step.params[n])]
+    assert moved == ["head.weight", "head.bias"]
+    adam = torch.optim.Adam(step._leaves, lr=0.1)
+    assert functional_update(adam, step._leaves)
+    torch.optim.lr_scheduler.OneCycleLR(adam, max_lr=0.1, total_steps=10)
+    assert functional_update(adam, step._leaves) is None
+
+
 CASES = {
     "MAML": partial(one_gradient, MAML),
     "first order": partial(one_gradient, FirstOrderMAML),
@@ -154,6 +169,10 @@ CASES = {
     "shapes": shapes,
     "two learners of one shape": two_learners_of_one_shape,
     "skipped batches": skipped_batches,
+    "warm-up from a step size of 0": partial(
+        runs, schedule=lambda opt: torch.optim.lr_scheduler.LambdaLR(opt, lambda i: i / 20)
+    ),
+    "what functional updates leave out": what_functional_updates_leave_out,
     "small products": small_products,
 }
 

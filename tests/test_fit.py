@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn.functional import mse_loss
 
-from mamlkit import MAML, FewShot, SineNetwork, evaluate, fit, glyphs
+from mamlkit import MAML, FewShot, SineNetwork, Sinusoids, evaluate, fit, glyphs
 from mamlkit.training import checkpoint as checkpoints
 
 SETTINGS = {"shots": 5, "queries": 5, "tasks_per_batch": 4, "progress": False, "device": "cpu"}
@@ -200,6 +200,29 @@ def test_identity_is_readable(maml, sines, tmp_path):
     fit(maml, sines, iterations=1, checkpoint=tmp_path, **SETTINGS)
     recipe = json.loads((tmp_path / "identity.json").read_text())
     assert recipe["seed"] == 0 and "Adam" in recipe["optimizer"]
+
+
+def test_a_subclass_with_a_sample_of_its_own_is_asked(maml):
+    class Shifted(Sinusoids):
+        def sample(self, *args, **kwargs):
+            batch = super().sample(*args, **kwargs)
+            return batch._replace(query_y=batch.query_y + 100)
+
+    run = fit(maml, Shifted(device="cpu"), iterations=1, **SETTINGS)
+    assert run.history["loss"][0] > 1_000
+
+
+def test_parameters_may_lie_in_memory_as_they_like(sines):
+    """Fused Adam reads by position: it must not meet a transposed parameter."""
+    module = SineNetwork()
+    module.body[2].weight = torch.nn.Parameter(module.body[2].weight.detach().t().clone().t())
+    plain = SineNetwork()
+    plain.load_state_dict(module.state_dict())
+    ends = [
+        fit(MAML(each, mse_loss, lr=0.01), sines, iterations=3, **SETTINGS).params
+        for each in (module, plain)
+    ]
+    assert equal(*ends)
 
 
 def test_divergence_stops_with_its_iteration(sines):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 import torch
 from torch.nn.functional import mse_loss
 
-from mamlkit import MAML, SineNetwork, fit
+from mamlkit import MAML, MetaSGD, SineNetwork, fit
 from mamlkit.training import checkpoint as checkpoints
 from mamlkit.training import loop
 
@@ -226,6 +227,43 @@ def test_another_loss_than_mse_resumes(sines, tmp_path):
     maml = MAML(SineNetwork(), lambda p, y: mse_loss(p, y), lr=0.01)
     fit(maml, sines, iterations=2, checkpoint=tmp_path, **SETTINGS)
     assert fit(maml, sines, iterations=3, checkpoint=tmp_path, **SETTINGS).iterations == 3
+
+
+def test_learned_step_sizes_resume_from_other_initial_weights(sines, tmp_path):
+    """The module's own weights are not what a run goes on from."""
+    for iterations in (2, 4):
+        torch.manual_seed(iterations)
+        learner = MetaSGD(SineNetwork(hidden=(8,)), mse_loss, lr=0.01)
+        run = fit(learner, sines, iterations=iterations, checkpoint=tmp_path, **SETTINGS)
+    assert run.iterations == 4
+
+
+def test_schedules_within_schedules_resume(maml, sines, tmp_path):
+    """A MultiStepLR in another schedule keeps its milestones, which JSON had as text."""
+    schedules = torch.optim.lr_scheduler
+    schedule = lambda optimizer: schedules.SequentialLR(
+        optimizer, [schedules.MultiStepLR(optimizer, [2, 4], 0.1)] * 1, milestones=[]
+    )
+    settings = {**SETTINGS, "schedule": schedule}
+    for iterations in (3, 6):
+        run = fit(maml, sines, iterations=iterations, checkpoint=tmp_path, **settings)
+    assert equal(run.params, fit(maml, sines, iterations=6, **settings).params)
+
+
+def test_a_distribution_without_settings_is_told_by_its_repr(maml, sines, tmp_path):
+    @dataclass
+    class Shifted:
+        shift: float
+        device: str = "cpu"
+        to = lambda self, device: self
+
+        def sample(self, *args, **kwargs):
+            batch = sines.sample(*args, **kwargs)
+            return batch._replace(query_y=batch.query_y + self.shift)
+
+    fit(maml, Shifted(1.0), iterations=2, checkpoint=tmp_path, **SETTINGS)
+    with pytest.raises(ValueError, match=r"distribution = .*shift=1.0.*this one has .*shift=2.0"):
+        fit(maml, Shifted(2.0), iterations=4, checkpoint=tmp_path, **SETTINGS)
 
 
 def test_paths_may_be_text_or_path(maml, sines, tmp_path):

@@ -10,6 +10,7 @@ from mamlkit.learners.adapt import Params, adapt
 from mamlkit.learners.base import Learner
 
 LARGEST_LR = 1e30  # beyond, float32 has no numbers
+DROPOUT = nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout
 
 
 class MAML(Learner):
@@ -57,6 +58,11 @@ class MAML(Learner):
             name, "activation_checkpointing", activation_checkpointing, low=0
         )
         super().__init__(module, loss)
+        if self.activation_checkpointing and any(isinstance(m, DROPOUT) for m in module.modules()):
+            raise ValueError(
+                f"{name}: activation_checkpointing takes steps twice, and dropout would draw other "
+                "units the second time; use a module without dropout, or 0"
+            )
 
     def init_fast_weights(self, params: Any, support: tuple[Tensor, Tensor]) -> Params:
         """Return θ, from which the inner loop sets out: the module's parameters, no others."""

@@ -243,7 +243,7 @@ def _int_keys(settings: Any) -> Any:
     """Make whole numbers again of keys that JSON made strings of."""
     if isinstance(settings, dict):
         return {int(k) if k.isdigit() else k: _int_keys(v) for k, v in settings.items()}
-    return settings
+    return [*map(_int_keys, settings)] if isinstance(settings, list) else settings
 
 
 def run_metadata(step: MetaStep, iteration: int, seconds: float) -> dict[str, Any]:

@@ -46,41 +46,47 @@ class Compiled:
     """
 
     def __init__(self, function: Callable, eager: Callable, device: torch.device) -> None:
-        self.eager, self.failed = eager, False
-        settings = {"fullgraph": True, "dynamic": False, "isolate_recompiles": True}
-        if device.type == "cpu":
-            settings["options"] = {
-                "cpp_wrapper": True,
-                "guard_filter_fn": torch.compiler.skip_all_guards_unsafe,
-                **({"post_grad_custom_pre_pass": SmallProducts()} if CustomGraphPass else {}),
-            }
-        elif device.type == "cuda":
-            settings["mode"] = "reduce-overhead"  # launched as one CUDA graph
-        self.program = torch.compile(function, **settings)
+        self.function, self.eager, self.device = function, eager, device
+        self.program = None
 
     def __call__(self, *args: Any) -> Any:
         """Return what `function(*args)` returns."""
-        if self.failed:
-            return self.eager(*args)
-        try:
+        if self.program:
             return self.program(*args)
+        try:
+            program = torch.compile(self.function, **self._settings())
+            result = program(*args)
+            self.program = program
         except Exception as error:
-            self.failed = True
+            self.program = self.eager
             result = self.eager(*args)  # a mistake of the caller's shows itself here
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             warnings.warn(f"fit: running eagerly, compiling failed: {reason}", stacklevel=5)
-            return result
+        return result
+
+    def _settings(self) -> dict[str, Any]:
+        settings = {"fullgraph": True, "dynamic": False, "isolate_recompiles": True}
+        if self.device.type == "cuda":
+            return {**settings, "mode": "reduce-overhead"}  # launched as one CUDA graph
+        options = {
+            "cpp_wrapper": self.device.type == "cpu",
+            "guard_filter_fn": torch.compiler.skip_all_guards_unsafe,
+        }
+        if CustomGraphPass:
+            options["post_grad_custom_pre_pass"] = SmallProducts()
+        return {**settings, "options": options}
 
 
-def functional_update(optimizer: Optimizer) -> Callable[..., None] | None:
+def functional_update(optimizer: Optimizer, leaves: list[Tensor]) -> Callable[..., None] | None:
     """Return `optimizer.step()` as a function that compiles with the gradient, or None.
 
-    For SGD, Adam and AdamW with one group of parameters: torch's own functional forms. The function
+    For SGD, Adam and AdamW of these leaves in one group: torch's own functional forms. The function
     `update(values, gradients, state, lr)` changes values and state in place; `lr` is a tensor, so
-    that a schedule can change it.
+    that a schedule can change it, and alone: none that moves the momentum too compiles.
     """
     (group, *others), kind = optimizer.param_groups, type(optimizer)
-    if others or isinstance(group["lr"], Tensor):
+    same_leaves = [*map(id, group["params"])] == [*map(id, leaves)]
+    if others or not same_leaves or isinstance(group["lr"], Tensor) or "base_momentum" in group:
         return None
     same = {"maximize": group["maximize"], "weight_decay": group["weight_decay"], "foreach": False}
     if kind in (torch.optim.Adam, torch.optim.AdamW):

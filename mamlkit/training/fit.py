@@ -129,7 +129,8 @@ def fit(
         raise ValueError(f"fit: the model cannot move to {device}: {error}") from None
     if params is not None:
         learner.check_params("fit", params)
-    start = learner.init() if params is None else params
+    own = learner.init()
+    start = own if params is None else files.unflatten(files.flatten(params), like=own)
     start = tree_map(lambda value: value.to(device), start)
     if schedule == "cosine":
         schedule = partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=iterations)
@@ -179,7 +180,8 @@ def _draw_and_build(
     distribution: Any, tasks: int, shots: int, queries: int, generator: torch.Generator
 ) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
     """Return what draws for each step, and what makes the task batch of it inside the step."""
-    if hasattr(distribution, "build"):
+    owner = next((c for c in type(distribution).__mro__ if "sample" in vars(c)), object)
+    if "build" in vars(owner):  # not where a subclass has a `sample` of its own
         draw = partial(distribution.draw, tasks, shots, queries, generator=generator)
         return draw, partial(distribution.build, shots=shots)
     return partial(distribution.sample, tasks, shots, queries, generator=generator), lambda b: b
@@ -218,8 +220,8 @@ def identity(
     """Return what of a run must be equal for it to go on, as plain values."""
     params = files.flatten(step.params)
     module = {**dict(learner.module.named_parameters()), **dict(learner.module.named_buffers())}
-    frozen = {name: value for name, value in module.items() if name not in params}
-    kind = type(distribution).__qualname__
+    frozen = {name: value for name, value in module.items() if not value.requires_grad}
+    kind = repr(distribution)  # of one that has no settings()
     groups = step.optimizer.state_dict()["param_groups"]
     settings = {
         "learner": learner.settings(),

@@ -1,7 +1,7 @@
 """One turn of the outer loop: from a task batch to one update of the meta-parameters."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ from mamlkit.training import distributed
 # Measured with convolutions, whose activations are many times larger than the inputs: 32 tasks of
 # 5 + 75 characters take half the time two by two, 16 tasks of 5 + 25 a little more than at once.
 MANY, PART = 2**19, 2**17
+_shapes = lambda tensors: [(tensor.shape, tensor.dtype) for tensor in tensors]
 _contiguous = partial(tree_map, torch.Tensor.contiguous)  # programs do not look at the layout
 CONVOLUTIONS = PatchConv2d, nn.Conv1d, nn.Conv2d, nn.Conv3d
 
@@ -124,7 +125,8 @@ class MetaStep:
             hint = "None is all tasks at once, 'auto' what the cache holds"
             checks.check_int("MetaStep", "microbatch", microbatch, low=1, hint=hint)
         leaves, self._structure = tree_flatten(params)
-        self._leaves = [leaf.detach().clone().requires_grad_() for leaf in leaves]
+        copy = partial(torch.clone, memory_format=torch.contiguous_format)  # as gradients come
+        self._leaves = [copy(leaf.detach()).requires_grad_() for leaf in leaves]
         self._values = [leaf.detach() for leaf in self._leaves]  # the same memory
         self.device = self._values[0].device
         self.learner, self.compile, self.optimizer = learner, compile, optimizer(self._leaves)
@@ -160,7 +162,7 @@ class MetaStep:
         apart = size or distributed.is_distributed() or self.skip_nonfinite
         whole = self.device.type == "cpu" and not apart
         compiler = self._compiler() if self.compile and whole else None
-        update = compiler.functional_update(self.optimizer) if compiler else None
+        update = compiler and compiler.functional_update(self.optimizer, self._leaves)
         if update is None:
             return partial(self._gradient_then_update, learner, size)
         structure, clip, build = self._structure, self.clip, self.build
@@ -181,10 +183,11 @@ class MetaStep:
         program = compiler.Compiled(whole_step, eager, self.device)
         state = compiler.optimizer_state(self.optimizer)
         (group,) = self.optimizer.param_groups
+        self.optimizer.zero_grad()
         self.optimizer.step()  # moves nothing without gradients; the schedule asks for one
 
         def run(extras: dict[str, Tensor], drawn: Any) -> Tensor:
-            self._lr.fill_(group["lr"])
+            self._lr.fill_(group["lr"] or 1e-30)  # torch's Adam divides by it
             return program(self._values, state, self._lr, extras, _contiguous(drawn))
 
         return run
@@ -215,7 +218,7 @@ class MetaStep:
         if self.skip_nonfinite and not all(bool(v.isfinite().all()) for v in (*gradients, loss)):
             return loss * torch.nan
         for leaf, gradient in zip(self._leaves, gradients, strict=True):
-            leaf.grad = gradient.detach()
+            leaf.grad = gradient.detach().contiguous()
         self.optimizer.step()
         return loss
 
@@ -254,7 +257,3 @@ def clipped(gradients: list[Tensor], bound: float | None) -> list[Tensor]:
         return gradients
     scale = (bound / (get_total_norm(gradients, foreach=False) + 1e-6)).clamp(max=1.0)
     return [scale * gradient for gradient in gradients]
-
-
-def _shapes(tensors: Iterable[Tensor]) -> list[tuple]:
-    return [(tensor.shape, tensor.dtype) for tensor in tensors]
