@@ -21,11 +21,11 @@ BY_HAND = "02_maml_by_hand.ipynb"
 MUTATIONS = {
     "drop the second-order term": ("learners/adapt.py", "if first_order:", "if True:"),
     "swap support and query": (
-        "learners/learner.py",
+        "learners/base.py",
         "self.adapt(params, task.support), *task.query",
         "self.adapt(params, task.query), *task.support",
     ),
-    "multiply the step size by ten": ("learners/adapt.py", "p - a * g", "p - 10 * a * g"),
+    "multiply the step size by ten": ("learners/adapt.py", "p - lr[name]", "p - 10 * lr[name]"),
 }
 
 
@@ -52,9 +52,9 @@ def test_a_mutation_turns_the_notebook_red(mutation, tmp_path):
     if mutation:
         name, healthy, sick = MUTATIONS[mutation]
         path = tmp_path / "mamlkit" / name
-        source = path.read_text()
+        source = path.read_text("utf8")
         assert source.count(healthy) == 1
-        path.write_text(source.replace(healthy, sick))
+        path.write_text(source.replace(healthy, sick), "utf8")
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "--nbval", "-p", "no:cacheprovider", BY_HAND],
         cwd=tmp_path,
