@@ -138,13 +138,15 @@ class CheckpointManager:
             earlier = json.loads(path.read_text("utf8"))
         except ValueError as error:
             raise ValueError(f"fit: {path} is damaged ({error}); use another folder") from None
-        for name in sorted({*earlier, *identity}):
-            before, now = earlier.get(name), identity.get(name)
-            if before != now:
-                raise ValueError(
-                    f"fit: {self.path} holds a run with {name} = {before}, this one has {now}; "
-                    "use another folder, or the same settings to resume"
-                )
+        name, before, now = "", earlier, identity
+        while isinstance(before, dict) and isinstance(now, dict) and before != now:
+            key = min(key for key in {*before, *now} if before.get(key) != now.get(key))
+            name, before, now = f"{name}.{key}".lstrip("."), before.get(key), now.get(key)
+        if before != now:
+            raise ValueError(
+                f"fit: {self.path} holds a run with {name} = {before}, this one has {now}; use "
+                "another folder, or the same settings to resume"
+            )
 
     def last(self) -> Path | None:
         """Return the path of the newest checkpoint, or None."""
@@ -228,9 +230,7 @@ def optimizer_to_save(optimizer: Optimizer) -> tuple[dict[str, Any], dict[str, A
     return tensors, {"rest": rest, "groups": state["param_groups"]}
 
 
-def restore_optimizer(
-    optimizer: Optimizer, tensors: dict[str, Tensor], metadata: dict[str, Any]
-) -> None:
+def restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor], metadata: dict) -> None:
     """Put back what `optimizer_to_save` returned, its tensors by their flattened names."""
     state = {int(index): dict(rest) for index, rest in metadata["rest"].items()}
     for name, tensor in tensors.items():
