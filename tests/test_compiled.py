@@ -11,6 +11,7 @@ import torch
 from compiled_cases import CASES
 from torch import nn
 
+import mamlkit.training
 from mamlkit import SineNetwork, Sinusoids, fit
 from mamlkit.training.fit import should_compile
 
@@ -42,6 +43,7 @@ def test_no_compiler_means_eager_and_a_word(maml, sines, monkeypatch, trouble):
         monkeypatch.setattr("torch.compile", lambda *_, **__: refuse)
     else:
         monkeypatch.setitem(sys.modules, "mamlkit.training.compile", None)
+        monkeypatch.delattr(mamlkit.training, "compile", raising=False)
     with pytest.warns(UserWarning, match="running eagerly.*compile"):
         run = train(compile=True, progress=False)
     assert all(torch.equal(run.params[name], eager.params[name]) for name in run.params)
