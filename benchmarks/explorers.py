@@ -2,7 +2,7 @@
 
 200 moves of the K-shot explorer's sliders at random, and of the pads of *draw your own*, first in
 Python (compute, draw, encode), then in headless Chromium on JupyterLab (from the key press to the
-new picture on screen). The first moves, in which inner steps are recorded, are left out and
+new picture on screen). The first moves, in which everything is set up, are left out and
 reported by themselves. explorers.json keeps the figures.
 """
 

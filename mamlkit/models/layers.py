@@ -14,7 +14,7 @@ class PatchConv2d(nn.Module):
     What `nn.Conv2d(channels, filters, kernel_size=3, stride=2, padding=1, bias=False)` computes,
     with the channels last. Under `vmap`, weights of each task's own turn `nn.Conv2d` into a
     grouped convolution, slow in the double backward; here they turn one matrix product into a
-    batch of matrix products, which the compiled meta-step runs faster (benchmarks/RESULTS.md).
+    batch of matrix products, which make the faster compiled meta-step.
 
     channels, filters: of the images that come in, and of those that go out.
 
