@@ -48,16 +48,20 @@ class _Norm(nn.Module):
     """Subtract the mean, divide by the deviation, scale and shift each channel.
 
     first: whether channels come first, `[images, channels, height, width]`, or last.
+    gain: whether to scale.
     """
 
-    def __init__(self, channels: int, *, first: bool = False, eps: float = 1e-5) -> None:
+    def __init__(
+        self, channels: int, *, first: bool = False, eps: float = 1e-5, gain: bool = True
+    ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
+        self.weight = nn.Parameter(torch.ones(channels)) if gain else None
         self.bias = nn.Parameter(torch.zeros(channels))
         self.first, self.eps = first, eps
 
     def extra_repr(self) -> str:
-        return f"{len(self.weight)}, first={self.first}, eps={self.eps}"
+        gain = "" if self.weight is not None else ", gain=False"
+        return f"{len(self.bias)}, first={self.first}, eps={self.eps}{gain}"
 
     def shared_dims(self) -> tuple[int, ...]:
         """Return the dimensions that share a mean."""
@@ -65,11 +69,11 @@ class _Norm(nn.Module):
 
     def forward(self, x: Float[Tensor, "images a b c"]) -> Float[Tensor, "images a b c"]:
         """Return the normalised images."""
-        weight, bias = self.weight, self.bias
-        if self.first:
-            weight, bias = weight[:, None, None], bias[:, None, None]
+        channelwise = lambda t: t[:, None, None] if self.first else t
         variance, mean = torch.var_mean(x, dim=self.shared_dims(), correction=0, keepdim=True)
-        return (x - mean) * torch.rsqrt(variance + self.eps) * weight + bias
+        x = (x - mean) * torch.rsqrt(variance + self.eps)
+        x = x if self.weight is None else x * channelwise(self.weight)
+        return x + channelwise(self.bias)
 
 
 class BatchNorm(_Norm):

@@ -1,5 +1,6 @@
 """The two networks of Finn et al. 2017. Plain modules: nothing in them knows of meta-learning."""
 
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 
@@ -9,7 +10,11 @@ from torch import Tensor, nn
 from mamlkit import checks
 from mamlkit.models.layers import BatchNorm, ChannelsLast, GlobalAvgPool, LayerNorm, PatchConv2d
 
-NORMS = {"batch": BatchNorm, "layer": LayerNorm}
+NORMS = {
+    "batch": BatchNorm,
+    "layer": LayerNorm,
+    "batch-shift": partial(BatchNorm, gain=False, eps=1e-3),
+}
 
 
 class SineNetwork(nn.Module):
@@ -65,9 +70,11 @@ class OmniglotNetwork(nn.Module):
     downsample: of the image at each convolution. "stride", as in the paper's Omniglot network,
         computes every second position only; "pool", as in Vinyals et al. 2016, computes all and
         keeps the largest of each 2x2, for four times the arithmetic.
+    head: where its weights start. "zeros": an untrained network prefers no class. "normal": from
+        N(0, 1), as in the released code. "uniform": as `nn.Linear` does. Its biases start from zero
+        with the first two.
 
-    Maps images `[images, channels, height, width]` to scores `[images, ways]`. The head starts
-    from zero, so an untrained network prefers no class.
+    Maps images `[images, channels, height, width]` to scores `[images, ways]`.
 
     >>> import torch
     >>> OmniglotNetwork(ways=5)(torch.zeros(3, 1, 28, 28)).shape
@@ -86,6 +93,7 @@ class OmniglotNetwork(nn.Module):
         norm: str = "batch",
         features: str = "mean",
         downsample: str = "stride",
+        head: str = "zeros",
     ) -> None:
         count = partial(checks.check_int, "OmniglotNetwork", low=1)
         ways = count("ways", ways)
@@ -98,6 +106,7 @@ class OmniglotNetwork(nn.Module):
         norm = NORMS[checks.check_choice("OmniglotNetwork", "norm", norm, tuple(NORMS))]
         checks.check_choice("OmniglotNetwork", "features", features, ("mean", "all"))
         checks.check_choice("OmniglotNetwork", "downsample", downsample, ("stride", "pool"))
+        checks.check_choice("OmniglotNetwork", "head", head, ("zeros", "normal", "uniform"))
         positions = (count("size", size) + 15) // 16  # on a side, after downsample four times
         super().__init__()
         pairs = pairwise(widths)
@@ -108,8 +117,9 @@ class OmniglotNetwork(nn.Module):
         self.body = nn.Sequential(*layers, GlobalAvgPool() if features == "mean" else nn.Flatten())
         width = filters[-1] * (1 if features == "mean" else positions**2)
         self.head = nn.Linear(width, ways)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        if head != "uniform":
+            nn.init.normal_(self.head.weight, std=float(head == "normal"))
+            nn.init.zeros_(self.head.bias)
 
     def forward(
         self, x: Float[Tensor, "images channels height width"]
@@ -118,11 +128,11 @@ class OmniglotNetwork(nn.Module):
         return self.head(self.body(x))
 
 
-def _strided(before: int, after: int, norm: type[nn.Module]) -> nn.Module:
+def _strided(before: int, after: int, norm: Callable[..., nn.Module]) -> nn.Module:
     return nn.Sequential(PatchConv2d(before, after), norm(after), nn.ReLU())
 
 
-def _pooled(before: int, after: int, norm: type[nn.Module]) -> nn.Module:
+def _pooled(before: int, after: int, norm: Callable[..., nn.Module]) -> nn.Module:
     convolution = nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False)
     pool = nn.MaxPool2d(2, ceil_mode=True)
     return nn.Sequential(convolution, norm(after, first=True), nn.ReLU(), pool)
