@@ -37,7 +37,7 @@ bench: $(READY)  ## mamlkit's speed beside its peers', 25 minutes (ARGS='--only 
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks $(ARGS)
 
-stress: $(READY)  ## long checks on request: fuzz, fuzz_api, kill_resume or endurance (ARGS=fuzz)
+stress: $(READY)  ## long checks on request: foreign, fuzz, fuzz_api, kill_resume, endurance (ARGS=fuzz)
 	$(BIN)/python -m tests.stress $(ARGS)
 
 setup: $(READY)  ## only set up .venv

@@ -14,10 +14,10 @@ from mamlkit.learners.zero_head import ZeroHead
 from mamlkit.models.networks import OmniglotNetwork, SineNetwork
 from mamlkit.tasks.augment import Warped
 from mamlkit.tasks.batch import TaskBatch
+from mamlkit.tasks.characters import Characters
 from mamlkit.tasks.fewshot import FewShot, accuracy
 from mamlkit.tasks.glyphs import glyphs
 from mamlkit.tasks.omniglot import (
-    Characters,
     omniglot,
     shuffled_split,
     vinyals_split,
@@ -25,8 +25,10 @@ from mamlkit.tasks.omniglot import (
 )
 from mamlkit.tasks.sinusoids import Sinusoids, Waves, sine
 from mamlkit.training.fit import fit
+from mamlkit.training.gradient_check import check_meta_gradient
 from mamlkit.training.loop import Run
-from mamlkit.training.step import MetaStep, meta_gradient
+from mamlkit.training.meta_gradient import meta_gradient
+from mamlkit.training.step import MetaStep
 
 __version__ = "0.1.0"
 
@@ -56,6 +58,7 @@ __all__ = [
     "ZeroHead",
     "accuracy",
     "adapt",
+    "check_meta_gradient",
     "evaluate",
     "fit",
     "glyphs",

@@ -75,7 +75,7 @@ def train(**options: Any) -> None:
             changes["optimizer"] = partial(build, lr=changes.pop("lr", own.keywords["lr"]))
         log = None
         if distributed.is_main_process():
-            Path(options["out"]).mkdir(parents=True, exist_ok=True)  # or fail before the training
+            files.check_writable("train", options["out"])
             if folder:
                 files.atomic_write(Path(folder) / COMMAND, json.dumps(options, indent=1).encode())
             if options["tensorboard"]:

@@ -11,8 +11,8 @@ from torch.utils._pytree import tree_leaves
 
 from mamlkit import checks, devices
 from mamlkit.learners.base import Learner
-from mamlkit.learners.vmap import count_fitting_tasks, vmap_tasks
-from mamlkit.tasks.batch import TaskBatch
+from mamlkit.learners.vmap import can_vectorize, count_fitting_tasks, vmap_tasks
+from mamlkit.tasks.batch import TaskBatch, check_batch
 from mamlkit.tasks.fewshot import accuracy
 from mamlkit.training import distributed
 
@@ -69,6 +69,7 @@ def evaluate(
     seed: int = 0,
     metric: Callable[[Tensor, Tensor], Tensor] | None = None,
     transductive: bool = True,
+    vectorize: bool | str = "auto",
 ) -> Evaluation:
     """Adapt to new tasks and measure after every step.
 
@@ -81,6 +82,7 @@ def evaluate(
     transductive: predict a task's whole query set at once. It matters only for modules with batch
         statistics, which then see the other queries. With False, each query is predicted beside
         the support set alone (Nichol et al. 2018, section 6.1), at the cost of a forward pass each.
+    vectorize: as for `fit`.
 
     Dropout is off. Under `torchrun` all processes must call it; each adapts to its share of the
     tasks, and all get the whole result. Raises ValueError for parameters that are not the
@@ -103,6 +105,7 @@ def evaluate(
     device = tree_leaves(params)[0].device
     source = getattr(distribution, "device", device)
     devices.check_same_device("evaluate", the_tasks=source, the_parameters=device)
+    checks.check_choice("evaluate", "vectorize", vectorize, (True, False, "auto"))
     generator = devices.generator(seed, source)
     predict = _predict_together if transductive else _predict_apart
 
@@ -117,23 +120,21 @@ def evaluate(
         for first in range(0, tasks, TASKS_DRAWN_AT_ONCE):
             count = min(TASKS_DRAWN_AT_ONCE, tasks - first)
             batch = distribution.sample(count, shots, queries, generator=generator)
-            _check_batch(batch, count)
+            check_batch("evaluate", batch, count)
+            if first == 0:
+                curves = lambda batch, vectorize: vmap_tasks(
+                    curve, learner.module, batch, vectorize
+                )
+                vectorize = can_vectorize("evaluate", curves, batch, vectorize)
             shard = TaskBatch(*map(distributed.shard, batch))
             size = count_fitting_tasks(shard, NUMBERS) if device.type == "cpu" else count
-            parts = [vmap_tasks(curve, learner.module, part).cpu() for part in shard.split(size)]
+            parts = [
+                vmap_tasks(curve, learner.module, part, vectorize).cpu()
+                for part in shard.split(size)
+            ]
             rows = torch.cat(parts) if parts else torch.zeros(0, steps + 1)
             values.append(distributed.all_gather(rows, count))
     return Evaluation(torch.cat(values))
-
-
-def _check_batch(batch: TaskBatch, count: int) -> None:
-    for name, tensor in batch._asdict().items():
-        checks.check_finite("evaluate", name, tensor, hint="clean the data first")
-    if len(batch.support_x) != count:
-        raise ValueError(
-            f"evaluate: the distribution drew {len(batch.support_x)} tasks where {count} were "
-            "asked for; its sample(tasks, ...) must return as many"
-        )
 
 
 def _predict_together(learner: Learner, adapted: Any, task: TaskBatch) -> Tensor:

@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, and names and checksums of tensors in them."""
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -22,12 +23,28 @@ def atomic_write(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)
-        Path(scratch).chmod(0o666 & ~umask)  # mkstemp's own mode would shut other users out
+        with contextlib.suppress(OSError):  # some file systems have no modes
+            Path(scratch).chmod(0o666 & ~umask)  # mkstemp's own mode would shut other users out
         Path(scratch).replace(path)
-        _flush_folder(path.parent)  # or a power cut could undo the renaming
+        with contextlib.suppress(OSError):  # and some cannot flush a folder
+            _flush_folder(path.parent)  # or a power cut could undo the renaming
     except BaseException:
         Path(scratch).unlink(missing_ok=True)
         raise
+
+
+def check_writable(caller: str, folder: str | Path) -> Path:
+    """Make a folder, and raise OSError unless a file can be written there: before the work."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(1_000))
+    except OSError as error:
+        raise OSError(
+            f"{caller}: nothing can be written to {folder} ({error.strerror or error}); choose "
+            "another folder, or make room there"
+        ) from None
+    return Path(folder)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
@@ -47,6 +48,14 @@ class Learner:
         self.module = module
         self.loss = checks.check_callable(kind, "loss", loss, "for example torch's mse_loss")
         _refuse_running_statistics(self)
+        for name, parameter in module.named_parameters():
+            if isinstance(parameter, nn.parameter.UninitializedParameter):
+                raise ValueError(
+                    f"{kind}: {name!r} of a lazy layer has no shape yet; call the module once on "
+                    "points of the right shape before it is handed over"
+                )
+            if parameter.is_complex():
+                raise ValueError(f"{kind}: {name!r} is complex; use its real and imaginary parts")
         if not files.flatten(self.init()):
             raise ValueError(
                 f"{kind}: the module has no trainable parameter, so there is nothing to adapt; set "
@@ -82,14 +91,21 @@ class Learner:
 
     @contextmanager
     def mode(self, *, training: bool) -> Iterator[None]:
-        """Put the module in training or evaluation mode (dropout) within this context."""
-        before = {layer: layer.training for layer in self.module.modules()}
+        """Put the module in training or evaluation mode (dropout) within this context.
+
+        After it, attributes that a forward pass set are what they were, too.
+        """
+        before = {layer: vars(layer).copy() for layer in self.module.modules()}
+        fast_path = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)  # of attention; it knows no vmap
         self.module.train(training)
         try:
             yield
         finally:
-            for layer, mode in before.items():
-                layer.training = mode
+            torch.backends.mha.set_fastpath_enabled(fast_path)
+            for layer, attributes in before.items():
+                vars(layer).clear()
+                vars(layer).update(attributes)
 
     def check_params(self, caller: str, params: Any) -> None:
         """Raise unless these are parameters of this learner: the same names and shapes."""
@@ -110,8 +126,13 @@ class Learner:
             )
 
     def predict(self, adapted: Params, x: Tensor) -> Tensor:
-        """Return the module's output for x `[points, ...]` with these parameters."""
-        return functional_call(self.module, adapted, (x,))
+        """Return the module's output for x `[points, ...]` with these parameters.
+
+        Buffers are as the module has them, in every call: what a forward pass makes of them is
+        gone after it, and does not go from task to task.
+        """
+        buffers = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
+        return functional_call(self.module, {**buffers, **adapted}, (x,))
 
     def task_loss(self, params: Params, x: Tensor, y: Tensor) -> Tensor:
         """Return the loss of these parameters on one set of points, a scalar."""
@@ -147,11 +168,12 @@ class Learner:
 
 def _refuse_running_statistics(learner: Learner) -> None:
     for name, layer in learner.module.named_modules():
-        if isinstance(layer, _NormBase) and layer.track_running_stats:
+        if isinstance(layer, _NormBase) and layer.running_mean is not None:
             kind = type(layer).__name__
             raise ValueError(
                 f"{type(learner).__name__}: {kind} '{name}' keeps running statistics, which would "
                 "mix the tasks and leak from one to the next. Use "
                 f"{kind}({layer.num_features}, track_running_stats=False) for the statistics of "
-                "each batch, as the paper does, or nn.GroupNorm, which needs no batch"
+                "each batch, as the paper does (torch.func.replace_all_batch_norm_modules_(module) "
+                "makes that of all layers whose flag is still True), or nn.GroupNorm"
             )

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
+from mamlkit import checks
+
 
 class TaskBatch(NamedTuple):
     """Support and query sets of several tasks; every tensor leads with the task.
@@ -53,3 +55,21 @@ class TaskBatch(NamedTuple):
     def to(self, device: str | torch.device) -> "TaskBatch":
         """Return the same tasks on another device."""
         return TaskBatch(*(tensor.to(device) for tensor in self))
+
+
+def check_batch(caller: str, batch: TaskBatch, tasks: int | None = None) -> None:
+    """Raise unless this is a TaskBatch of finite tensors, of so many tasks, with y for every x."""
+    form = "a distribution's sample(tasks, ...) returns TaskBatch(support_x, support_y, query_x, "
+    form += "query_y) of tensors that all lead with the tasks"
+    if not isinstance(batch, TaskBatch) or not all(isinstance(t, Tensor) for t in batch):
+        kinds = ", ".join(type(part).__name__ for part in batch) if batch else ""
+        raise TypeError(f"{caller}: got a {type(batch).__name__} of ({kinds:.60}); {form}")
+    shapes = {name: tuple(tensor.shape) for name, tensor in batch._asdict().items()}
+    tasks = tasks or (shapes["support_x"] or (0,))[0]
+    pairs = batch.support, batch.query
+    if any(shape[:1] != (tasks,) for shape in shapes.values()) or any(
+        x.shape[1:2] != y.shape[1:2] for x, y in pairs
+    ):
+        raise ValueError(f"{caller}: {tasks} tasks were asked for, got shapes {shapes}; {form}")
+    for name, tensor in batch._asdict().items():
+        checks.check_finite(caller, name, tensor, hint="clean the data first")

@@ -160,12 +160,17 @@ class FewShot:
         return images.flatten(-2).gather(-1, order).view(images.shape)
 
 
-def accuracy(
-    scores: Float[Tensor, "*batch ways"], labels: Int[Tensor, "*batch"]
-) -> Float[Tensor, ""]:
+def accuracy(scores: Float[Tensor, "*batch ways"], labels: Int[Tensor, "..."]) -> Float[Tensor, ""]:
     """Return the share of examples whose highest score is their label, from 0 to 1.
+
+    Raises ValueError for labels of another shape than the scores but for the last dimension.
 
     >>> accuracy(torch.tensor([[2.0, 1.0], [0.0, 3.0]]), torch.tensor([0, 0]))
     tensor(0.5000)
     """
+    if scores.shape[:-1] != labels.shape:
+        raise ValueError(
+            f"accuracy: scores {[*scores.shape]} need labels {[*scores.shape[:-1]]}, these are "
+            f"{[*labels.shape]}; drop a dimension with labels.squeeze(-1), or use another metric"
+        )
     return (scores.argmax(-1) == labels).float().mean()

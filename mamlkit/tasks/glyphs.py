@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Generator, Tensor
 
 from mamlkit import checks, devices
-from mamlkit.tasks.omniglot import DRAWINGS, SIZE, Characters
+from mamlkit.tasks.characters import Characters
+from mamlkit.tasks.omniglot import DRAWINGS, SIZE
 
 STROKES = 4  # at most, in one character
 POINTS = 48  # along one stroke

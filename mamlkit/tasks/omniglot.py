@@ -1,10 +1,12 @@
 """Omniglot: 1,623 characters, each drawn by 20 people (Lake et al. 2015; MIT licence)."""
 
+import contextlib
 import hashlib
 import io
 import json
 import os
 import tempfile
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,12 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import safetensors
 import torch
-from jaxtyping import UInt8
 from PIL import Image
 from safetensors.torch import save as to_bytes
-from torch import Tensor
 
 from mamlkit import checks, devices, files
+from mamlkit.tasks.characters import Characters
 
 SIZE, DRAWINGS = 28, 20  # pixels on a side, drawings of a character
 SCAN = 105  # pixels on a side of the original scans
@@ -56,39 +57,6 @@ VINYALS = {  # SHA-256 of the lists
 }
 
 
-class Characters(NamedTuple):
-    """Drawings of characters, all of one size.
-
-    images: `[characters, drawings, 1, height, width]`, ink 255 on a background of 0.
-    alphabets, names: the alphabet and the name of each character.
-    """
-
-    images: UInt8[Tensor, "characters drawings 1 height width"]
-    alphabets: tuple[str, ...]
-    names: tuple[str, ...]
-
-    def of(self, *alphabets: str) -> "Characters":
-        """Return only the characters of the alphabets named."""
-        if unknown := sorted(set(alphabets) - set(self.alphabets)):
-            known = ", ".join(sorted(set(self.alphabets)))
-            raise ValueError(f"Characters: no alphabet called {unknown[0]!r}; there are: {known}")
-        return self.pick([i for i, a in enumerate(self.alphabets) if a in alphabets])
-
-    def without(self, *alphabets: str) -> "Characters":
-        """Return all characters but those of the alphabets named."""
-        return self.of(*set(self.alphabets) - set(self.of(*alphabets).alphabets))
-
-    def pick(self, positions: list[int]) -> "Characters":
-        """Return only the characters at these positions, in this order."""
-        columns = (tuple(column[i] for i in positions) for column in self[1:])
-        return Characters(self.images[positions], *columns)
-
-    def checksums(self) -> tuple[str, str]:
-        """Return the SHA-256 of the pixels and of the names."""
-        parts = self.images.contiguous().numpy().tobytes(), json.dumps(self[1:]).encode()
-        return tuple(hashlib.sha256(part).hexdigest() for part in parts)
-
-
 def omniglot(
     split: str, *, folder: FolderPath = None, cache: FolderPath = None, download: bool = True
 ) -> Characters:
@@ -102,7 +70,8 @@ def omniglot(
     download: fetch the archive through torchvision where it is missing.
 
     Raises FileNotFoundError (no archive and no network), ValueError (unknown split, damaged
-    archive, wrong pixels) or OSError (no room for the cache); none leaves a half-written file.
+    archive, wrong pixels); none leaves a half-written file. Where the cache cannot be written, it
+    warns.
     """
     source = SPLITS[checks.check_choice("omniglot", "split", split, tuple(SPLITS))]
     cached = Path(cache or data_folder(), f"{source.archive}_{SIZE}.safetensors")
@@ -171,7 +140,12 @@ def _both_splits(**keywords: Any) -> Characters:
 def data_folder() -> Path:
     """Return the folder `data/` of this checkout, or `~/.cache/mamlkit` outside one."""
     root = Path(__file__).parents[2]
-    return root / "data" if (root / "pyproject.toml").is_file() else Path.home() / ".cache/mamlkit"
+    if (root / "pyproject.toml").is_file():
+        return root / "data"
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    with contextlib.suppress(RuntimeError):  # nobody's home
+        return Path(home).expanduser() / "mamlkit"
+    return Path(tempfile.gettempdir(), "mamlkit")
 
 
 def find(source: Source | str, folder: FolderPath, download: bool) -> Path:
@@ -254,7 +228,9 @@ def _write_cache(path: Path, characters: Characters) -> None:
     try:
         files.atomic_write(path, content)
     except OSError as error:
-        raise OSError(
+        warnings.warn(
             f"omniglot: could not write the {len(content) / 1e6:.0f} MB cache {path} "
-            f"({error.strerror or error}); free some space or pass cache=... a writable folder"
-        ) from error
+            f"({error.strerror or error}), so the archive is read anew each time; free some space "
+            "or pass cache=... a writable folder",
+            stacklevel=3,
+        )

@@ -126,6 +126,7 @@ class CheckpointManager:
         self.path, self.step, self.generator = Path(path), step, generator
         self.keep_last = keep_last
         if distributed.is_main_process():
+            files.check_writable("fit", path)
             self._claim(identity)
         distributed.barrier()
 

@@ -4,6 +4,7 @@ Nothing but speed depends on it: what does not compile runs eagerly, with one li
 """
 
 import logging
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -37,6 +38,9 @@ class SmallProducts(CustomGraphPass or object):
         return "mamlkit small products, 1"
 
 
+_ONE_AT_A_TIME = threading.Lock()  # torch's compiler is not made for several threads
+
+
 class Compiled:
     """`function(*args)`, compiled as a whole at the first call; where that fails, `eager(*args)`.
 
@@ -54,13 +58,16 @@ class Compiled:
         if self.program:
             return self.program(*args)
         try:
-            program = torch.compile(self.function, **self._settings())
-            result = program(*args)
+            with _ONE_AT_A_TIME:
+                program = torch.compile(self.function, **self._settings())
+                result = program(*args)
             self.program = program
         except Exception as error:
             self.program = self.eager
             result = self.eager(*args)  # a mistake of the caller's shows itself here
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            lines = (str(error).strip() or type(error).__name__).splitlines()
+            more = [s.strip() for s in lines[1:] if s.strip().startswith(("Explanation", "Hint"))]
+            reason = "; ".join(line[:200] for line in [lines[0], *more[:2]])
             warnings.warn(f"fit: running eagerly, compiling failed: {reason}", stacklevel=5)
         return result
 
@@ -113,7 +120,9 @@ def optimizer_state(optimizer: Optimizer) -> dict[str, list[Tensor]]:
     else:
         names = ["step", "exp_avg", "exp_avg_sq", *["max_exp_avg_sq"] * group["amsgrad"]]
     zeros = lambda name, leaf: (
-        torch.zeros((), device=leaf.device) if name == "step" else torch.zeros_like(leaf).detach()
+        torch.zeros((), device=leaf.device, dtype=torch.float32)
+        if name == "step"
+        else torch.zeros_like(leaf).detach()
     )
     state = optimizer.state
     return {

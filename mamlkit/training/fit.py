@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_map
 
 from mamlkit import checks, devices, files
 from mamlkit.learners.base import Learner
-from mamlkit.tasks.batch import TaskBatch
 from mamlkit.training import distributed
 from mamlkit.training.checkpoint import CheckpointManager, run_metadata
 from mamlkit.training.loop import Loop, Run
 from mamlkit.training.step import MetaStep
+from mamlkit.training.trial import is_repeatable, should_compile, try_once
 
 ADAM = partial(torch.optim.Adam, lr=1e-3, fused=True)  # the paper's, in both experiments
 
@@ -40,6 +40,7 @@ def fit(
     device: str | torch.device = "auto",
     compile: bool | str = "auto",
     microbatch: int | str | None = "auto",
+    vectorize: bool | str = "auto",
     checkpoint: str | Path | None = None,
     checkpoint_every: int = 1_000,
     keep_last: int = 2,
@@ -69,6 +70,8 @@ def fit(
     microbatch: tasks at a time; a small number needs less memory. None is all of a batch at once,
         and so is "auto", except on a CPU for large batches of a module with convolutions: a few
         tasks at a time then stay in its cache, which is faster.
+    vectorize: True, False, or "auto": all tasks at once with `vmap` where that works, else one by
+        one, slower and equal, with a warning that says what `vmap` refuses.
     checkpoint: a folder to save to every `checkpoint_every` iterations and to resume from. A run
         resumed there ends as if it had never stopped. A run of other settings there is refused.
     keep_last: how many checkpoints stay, the newest; with `validate`, also the best by it, the
@@ -145,9 +148,12 @@ def fit(
 
     forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     with forked, learner.mode(training=True):
-        batch = _try(draw, build, learner)
+        batch = build(draw())
+        step.vectorize = try_once(learner, start, batch, tasks_per_batch, vectorize)
         auto = compile == "auto"
-        step.compile = should_compile(learner.module, batch, iterations) if auto else compile
+        if auto:
+            compile = step.vectorize and should_compile(learner.module, batch, iterations)
+        step.compile = compile and is_repeatable(learner, start, batch)
         generator.manual_seed(seed)
         torch.manual_seed(seed)
         manager = None
@@ -185,33 +191,6 @@ def _draw_and_build(
         draw = partial(distribution.draw, tasks, shots, queries, generator=generator)
         return draw, partial(distribution.build, shots=shots)
     return partial(distribution.sample, tasks, shots, queries, generator=generator), lambda b: b
-
-
-def _try(draw: Callable[[], Any], build: Callable[[Any], Any], learner: Learner) -> TaskBatch:
-    """Draw one batch, look at it before the work begins, and return it."""
-    batch = build(draw())
-    for name, tensor in batch._asdict().items():
-        checks.check_finite("fit", name, tensor, hint="a single NaN would spoil all parameters")
-    device = next(learner.module.parameters()).device
-    devices.check_same_device("fit", the_tasks=batch.support_x.device, the_model=device)
-    return batch
-
-
-# Compiling takes as long as about so many eager iterations save; fewer, where a batch is large.
-ITERATIONS_WORTH_COMPILING, LARGE_BATCH = 2_000, 2**17
-
-
-def should_compile(module: torch.nn.Module, batch: TaskBatch, iterations: int) -> bool:
-    """Say whether compiling is expected to save time, from counts alone.
-
-    Estimated from timings on two cores: compiling pays after 2,600 iterations of the sine step, 700
-    of 32 Omniglot tasks with 5 + 5 images, 120 with 5 + 75. Recurrent modules are gone through task
-    by task, point by point, which is too long a program to compile.
-    """
-    if any(isinstance(layer, (nn.RNNBase, nn.RNNCellBase)) for layer in module.modules()):
-        return False
-    size = 1 + (batch.support_x.numel() + batch.query_x.numel()) / LARGE_BATCH
-    return iterations * size >= ITERATIONS_WORTH_COMPILING
 
 
 def identity(

@@ -7,18 +7,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad_and_value
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from mamlkit import checks
-from mamlkit.learners.activation_checkpointing import checkpointed_gradient
 from mamlkit.learners.base import Learner
-from mamlkit.learners.vmap import count_fitting_tasks, vmap_tasks
+from mamlkit.learners.vmap import count_fitting_tasks
 from mamlkit.models.layers import PatchConv2d
 from mamlkit.tasks.batch import TaskBatch
 from mamlkit.training import distributed
+from mamlkit.training.meta_gradient import gradient_of_tasks, mean_over_parts
 
 # On a CPU a batch whose inputs are more than MANY numbers is gone through in parts of up to PART.
 # Measured with convolutions, whose activations are many times larger than the inputs: 32 tasks of
@@ -27,67 +26,6 @@ MANY, PART = 2**19, 2**17
 _shapes = lambda tensors: [(tensor.shape, tensor.dtype) for tensor in tensors]
 _contiguous = partial(tree_map, torch.Tensor.contiguous)  # programs do not look at the layout
 CONVOLUTIONS = PatchConv2d, nn.Conv1d, nn.Conv2d, nn.Conv3d
-
-
-def meta_gradient(
-    learner: Learner,
-    params: Any,
-    batch: TaskBatch,
-    *,
-    microbatch: int | None = None,
-) -> tuple[Any, Tensor]:
-    """Return the gradient by θ of the mean query loss after adaptation, and that loss.
-
-    Finn et al. 2017, algorithm 1, line 8. All tasks of the batch at once, or `microbatch` tasks at
-    a time, which needs less memory. Returns a structure like `params`, and a scalar.
-
-    >>> import torch
-    >>> from mamlkit import MAML, SineNetwork, Sinusoids
-    >>> maml = MAML(SineNetwork(), torch.nn.functional.mse_loss, lr=0.01)
-    >>> batch = Sinusoids(device="cpu").sample(25, shots=5, queries=5)
-    >>> gradients, loss = meta_gradient(maml, maml.init(), batch)
-    >>> gradients.keys() == maml.init().keys(), loss.shape
-    (True, torch.Size([]))
-    """
-    name = "meta_gradient"
-    checks.check_has(name, "learner", learner, "a Learner, such as MAML(...)", "outer_loss")
-    checks.check_has(name, "batch", batch, "a TaskBatch", "support_x", "split")
-    learner.check_params(name, params)
-    if microbatch is not None:
-        checks.check_int(name, "microbatch", microbatch, low=1, hint="None is all tasks at once")
-    gradient = partial(_gradient, learner, params, {})
-    return _mean_over_parts(gradient, batch, microbatch)
-
-
-def _gradient(
-    learner: Learner, params: Any, extras: dict[str, Tensor], batch: TaskBatch
-) -> tuple[Any, Tensor]:
-    """Return the meta-gradient of all tasks at once, and the loss."""
-    if getattr(learner, "activation_checkpointing", 0):
-        one_task = partial(checkpointed_gradient, learner, params)
-        gradients, losses = vmap_tasks(one_task, learner.module, batch)
-        return tree_map(lambda gradient: gradient.mean(0), gradients), losses.mean()
-
-    def objective(params: Any) -> Tensor:
-        outer_loss = lambda task: learner.outer_loss(params, task, **extras)
-        return vmap_tasks(outer_loss, learner.module, batch).mean()
-
-    return grad_and_value(objective)(params)
-
-
-def _mean_over_parts(
-    gradient: Callable[[TaskBatch], tuple[Any, Tensor]], batch: TaskBatch, size: int | None
-) -> tuple[Any, Tensor]:
-    """Return `gradient(batch)`, or the mean of it over parts of `size` tasks."""
-    tasks = len(batch.support_x)
-    if size is None or size >= tasks:
-        return gradient(batch)
-    total = None
-    for part in batch.split(size):
-        share = len(part.support_x) / tasks
-        weighted = tree_map(lambda value, share=share: share * value.detach(), gradient(part))
-        total = tree_map(torch.add, total, weighted) if total else weighted
-    return total
 
 
 class MetaStep:
@@ -104,6 +42,7 @@ class MetaStep:
     build: a function that makes the task batch of what the step is called with; it is compiled
         too. By default the step is called with the batch itself.
     skip_nonfinite: leave the parameters alone where loss or gradient is not finite; return NaN.
+    vectorize: all tasks at once; False is one by one.
     """
 
     def __init__(
@@ -118,6 +57,7 @@ class MetaStep:
         microbatch: int | str | None = None,
         build: Callable[[Any], TaskBatch] | None = None,
         skip_nonfinite: bool = False,
+        vectorize: bool = True,
     ) -> None:
         if clip is not None:
             checks.check_float("MetaStep", "clip", clip, above=0, hint="None is no bound")
@@ -132,6 +72,7 @@ class MetaStep:
         self.learner, self.compile, self.optimizer = learner, compile, optimizer(self._leaves)
         self.schedule = schedule(self.optimizer) if schedule else None
         self.clip, self.microbatch, self.skip_nonfinite = clip, microbatch, skip_nonfinite
+        self.vectorize = vectorize
         self.build = build or (lambda batch: batch)
         self._programs, self._parts, self._lr = {}, {}, torch.zeros((), device=self.device)
 
@@ -166,13 +107,16 @@ class MetaStep:
         if update is None:
             return partial(self._gradient_then_update, learner, size)
         structure, clip, build = self._structure, self.clip, self.build
+        vectorize = self.vectorize
 
         def whole_step(
             values: list[Tensor], state: Any, lr: Tensor, extras: dict[str, Tensor], drawn: Any
         ) -> Tensor:
             with torch.no_grad():
                 params = tree_unflatten(values, structure)
-                gradients, loss = _gradient(learner, params, extras, build(drawn))
+                gradients, loss = gradient_of_tasks(
+                    learner, vectorize, params, extras, build(drawn)
+                )
                 update(values, clipped(tree_flatten(gradients)[0], clip), state, lr)
             return loss
 
@@ -208,7 +152,7 @@ class MetaStep:
         whole = self.build(drawn)
         batch = TaskBatch(*map(distributed.shard, whole))
         gradient = partial(self._part_gradient, learner, extras)
-        gradients, loss = _mean_over_parts(gradient, batch, size)
+        gradients, loss = mean_over_parts(gradient, batch, size)
         gradients = tree_flatten(gradients)[0]
         if distributed.is_distributed():
             share = len(batch.support_x) / len(whole.support_x)
@@ -228,9 +172,16 @@ class MetaStep:
         """Return the meta-gradient of a part of a batch, compiled if it is to be."""
         key = (id(learner), learner.module.training, *extras, *_shapes(part))
         if key not in self._parts:
-            part_gradient, compiler = partial(_gradient, learner), self.compile and self._compiler()
+            part_gradient = partial(gradient_of_tasks, learner, self.vectorize)
+            compiler = self.compile and self._compiler()
             if compiler:
-                part_gradient = compiler.Compiled(part_gradient, part_gradient, self.device)
+                eager = part_gradient
+
+                def fallback(*args: Any) -> Any:
+                    self.compile = False
+                    return eager(*args)
+
+                part_gradient = compiler.Compiled(part_gradient, fallback, self.device)
             self._parts[key] = part_gradient
         return self._parts[key](self.params, extras, _contiguous(part))
 

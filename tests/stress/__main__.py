@@ -5,10 +5,11 @@ Each keeps its outcome in results/NAME.json and fails where a promise was broken
 
 import click
 
-from tests.stress import endurance, fuzz, fuzz_api, kill_resume
+from tests.stress import endurance, foreign, fuzz, fuzz_api, kill_resume
 
 COMMANDS = {
     "endurance": endurance.main,
+    "foreign": foreign.main,
     "fuzz": fuzz.main,
     "fuzz_api": fuzz_api.main,
     "kill_resume": kill_resume.main,

@@ -1,0 +1,174 @@
+"""Is the meta-gradient right? Against finite differences, and one task at a time."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from mamlkit import checks, devices, files
+from mamlkit.learners.base import Learner
+from mamlkit.learners.vmap import vmap_tasks
+from mamlkit.tasks.batch import TaskBatch
+from mamlkit.training.meta_gradient import meta_gradient
+
+STEPS = 1e-4, 1e-5, 1e-6  # of the differences; where a ReLU's kink spoils one, a smaller one is not
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """What `check_meta_gradient` found.
+
+    errors: of each parameter's gradient along a random direction, relative to its size.
+    vmap_error: the largest relative difference between all tasks at once and one at a time.
+    layer: the innermost layer without which the error is gone, "" where there is none.
+    """
+
+    errors: dict[str, float]
+    vmap_error: float
+    tolerance: float
+    layer: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether all errors are below the tolerance."""
+        return max(self.vmap_error, *self.errors.values()) < self.tolerance
+
+    def __repr__(self) -> str:
+        worst = max(self.errors, key=self.errors.get)
+        if self.ok:
+            return (
+                f"the meta-gradient is right: {len(self.errors)} parameters within "
+                f"{self.errors[worst]:.0e} of finite differences, all tasks at once as one by one"
+            )
+        wrong = [f"{n!r} by {e:.2g}" for n, e in self.errors.items() if not e < self.tolerance]
+        text = "the meta-gradient is WRONG, relatively: " + ", ".join(
+            wrong or [f"all tasks at once differ from one by one by {self.vmap_error:.2g}"]
+        )
+        where = f"layer {self.layer!r}" if self.layer else "the loss, or the code between layers"
+        return f"{text}; the cause is in {where}, which FirstOrderMAML does not mind"
+
+
+def check_meta_gradient(
+    learner: Learner,
+    batch: TaskBatch,
+    *,
+    params: Any = None,
+    tolerance: float = 1e-6,
+    seed: int = 0,
+) -> GradientCheck:
+    """Compare a learner's meta-gradient with finite differences, in float64.
+
+    Some of torch's kernels have a second derivative that is silently wrong, alone or under `vmap`;
+    a meta-gradient needs it. Call this first for a module or a loss of your own: with a batch of
+    two or three small tasks it takes seconds. Everything is computed on a copy, in evaluation mode
+    (no dropout), along one random direction a parameter.
+
+    learner: any but a first-order one, whose gradient is not the derivative, on purpose.
+    batch: a TaskBatch, such as `distribution.sample(2, shots, queries)`.
+    params: where to compare; `learner.init()` by default. tolerance: of relative errors.
+
+    Returns a `GradientCheck`, which prints as a sentence: whether all is well, and if not, which
+    parameters are off, and which layer is the cause. Raises ValueError for a first-order learner.
+
+    >>> from mamlkit import MAML, Sinusoids
+    >>> module = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))
+    >>> maml = MAML(module, nn.functional.mse_loss, lr=0.1)
+    >>> check_meta_gradient(maml, Sinusoids(device="cpu").sample(2, shots=3, queries=3)).ok
+    True
+    """
+    name = "check_meta_gradient"
+    checks.check_has(name, "learner", learner, "a Learner, such as MAML(...)", "outer_loss")
+    checks.check_has(name, "batch", batch, "a TaskBatch", "support_x", "split")
+    if getattr(learner, "first_order", False):
+        raise ValueError(
+            f"{name}: {type(learner).__name__} leaves second derivatives out on purpose, so its "
+            "gradient is no derivative; check MAML around the same module and loss"
+        )
+    params = learner.init() if params is None else params
+    learner.check_params(name, params)
+    try:
+        learner = copy.deepcopy(learner)
+    except RuntimeError as error:
+        raise ValueError(f"{name}: the module cannot be copied ({error}); use a new one") from None
+    learner.module.double()
+    double = lambda tensor: tensor.double() if tensor.is_floating_point() else tensor
+    params, batch = tree_map(double, params), TaskBatch(*map(double, batch))
+    generator = devices.generator(seed, batch.support_x.device)
+    flat = files.flatten(params)
+    ways = {
+        name: torch.randn(value.shape, generator=generator, device=value.device, dtype=value.dtype)
+        for name, value in flat.items()
+    }
+    for layer_name, layer in learner.module.named_modules():
+        row = getattr(layer, "padding_idx", None)  # has no gradient, on purpose
+        if row is not None and f"{layer_name}.weight" in ways:
+            ways[f"{layer_name}.weight"][row] = 0
+    with learner.mode(training=False):
+        compare = partial(_errors, learner, params, batch)
+        errors = compare({name: {name: way} for name, way in ways.items()})
+        together, alone = (
+            files.flatten(meta_gradient(learner, params, batch, vectorize=vectorize)[0])
+            for vectorize in ("auto", False)
+        )
+        size = max(value.norm().item() for value in alone.values())
+        apart = max((together[n] - alone[n]).norm().item() for n in flat) / (size + 1e-30)
+        result = GradientCheck(errors, apart, tolerance)
+        if result.ok:
+            return result
+        for layer in _layers(learner.module):
+            with _replaced(learner.module, layer, batch):
+                if compare({"all": ways})["all"] < tolerance:
+                    return GradientCheck(errors, apart, tolerance, layer)
+    return result
+
+
+def _errors(
+    learner: Learner, params: Any, batch: TaskBatch, ways: dict[str, dict[str, Tensor]]
+) -> dict[str, float]:
+    """Return, of each way through the parameters, the relative error of the gradient along it."""
+    gradient = files.flatten(meta_gradient(learner, params, batch)[0])
+    flat = files.flatten(params)
+
+    def objective(way: dict[str, Tensor], size: float) -> float:
+        moved = {n: value + size * way[n] if n in way else value for n, value in flat.items()}
+        moved = files.unflatten(moved, like=params)
+        one_task = partial(learner.outer_loss, moved)
+        return vmap_tasks(one_task, learner.module, batch, vectorize=False).mean().item()
+
+    errors = {}
+    for name, way in ways.items():
+        analytic = sum((gradient[n] * d).sum().item() for n, d in way.items())
+        expected = sum(gradient[n].square().sum().item() for n in way) ** 0.5
+        differences = [(objective(way, h) - objective(way, -h)) / (2 * h) for h in STEPS]
+        size = max(expected, *map(abs, differences), 1e-6)  # a gradient of zero has no size
+        errors[name] = min(abs(d - analytic) for d in differences) / size
+    return errors
+
+
+def _layers(module: nn.Module) -> list[str]:
+    """Return the names of all layers, inner ones first; those of a parametrization are not one."""
+    names = [name for name, _ in module.named_modules() if name and "parametrizations" not in name]
+    return sorted(names, key=lambda name: -name.count("."))
+
+
+@contextmanager
+def _replaced(module: nn.Module, name: str, batch: TaskBatch) -> Iterator[None]:
+    """Let a layer return something smooth in its input, of the same shape, in place of its own."""
+
+    def instead(_: nn.Module, inputs: tuple, output: Any) -> Any:
+        x = next((v for v in inputs if isinstance(v, Tensor) and v.is_floating_point()), None)
+        own = lambda t: 0 * t.detach() + (0 if x is None else torch.sin(x.mean()))
+        spread = lambda t: own(t) + torch.linspace(-1, 1, t.numel(), dtype=t.dtype).view(t.shape)
+        return tree_map(lambda t: spread(t) if torch.is_tensor(t) else t, output)
+
+    hook = module.get_submodule(name).register_forward_hook(instead)
+    try:
+        yield
+    finally:
+        hook.remove()
