@@ -13,7 +13,7 @@ from mamlkit.learners.reptile import Reptile
 from mamlkit.learners.zero_head import ZeroHead
 from mamlkit.models.networks import OmniglotNetwork, SineNetwork
 from mamlkit.tasks.augment import Warped
-from mamlkit.tasks.batch import TaskBatch
+from mamlkit.tasks.batch import TaskBatch, masked, pad_tasks
 from mamlkit.tasks.characters import Characters
 from mamlkit.tasks.fewshot import FewShot, accuracy
 from mamlkit.tasks.glyphs import glyphs
@@ -62,8 +62,10 @@ __all__ = [
     "evaluate",
     "fit",
     "glyphs",
+    "masked",
     "meta_gradient",
     "omniglot",
+    "pad_tasks",
     "shuffled_split",
     "sine",
     "vinyals_split",

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.functional import one_hot
 
 from mamlkit.learners.adapt import Params
 from mamlkit.learners.maml import MAML
@@ -64,7 +63,8 @@ class ProtoMAML(MAML):
         x, y = support
         body = {n.removeprefix("body."): v for n, v in params.items() if n.startswith("body.")}
         features = functional_call(self.module.body, body, (x,))
-        member = one_hot(y, self.module.head.out_features).to(features.dtype)
-        prototypes = member.T @ features / member.sum(0)[:, None]
+        ways = torch.arange(self.module.head.out_features, device=y.device)
+        member = (y[:, None] == ways).to(features.dtype)
+        prototypes = member.T @ features / member.sum(0).clamp(min=1)[:, None]
         head = 2 * prototypes, -(prototypes**2).sum(-1)
         return {**params, **dict(zip(HEAD, head, strict=True))}

@@ -122,20 +122,24 @@ def validation(ax: Axes, run: Run, name: str = "MAML") -> Line2D:
 def sheet(ax: Axes, images: Tensor, *, title: str = "", captions: Iterable[Any] = ()) -> AxesImage:
     """Draw a grid of images `[rows, columns, 1, height, width]`, ink dark on white.
 
-    captions: a short text for the corner of each image, row by row.
+    captions: a short text above each image, row by row.
     """
+    captions = list(captions)
     rows, columns, _, height, width = images.shape
     cells = images.float() / 255 if not images.is_floating_point() else images
     cells = torch.nn.functional.pad(cells[:, :, 0], [BORDER] * 4, value=0.15)
-    height, width = height + 2 * BORDER, width + 2 * BORDER
+    above = 12 if captions else 0  # pixels for the text
+    cells = torch.nn.functional.pad(cells, [0, 0, above, 0])
+    height, width = height + above + 2 * BORDER, width + 2 * BORDER
     grid = cells.permute(0, 2, 1, 3).reshape(rows * height, columns * width)
     picture = ax.imshow(grid.cpu(), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
     remove_frame(ax)
     ax.set_title(title)
     for i, caption in enumerate(captions):
         row, column = divmod(i, columns)
-        corner = column * width + 2, row * height + 2
-        ax.text(*corner, str(caption), va="top", color="#0072B2", fontsize=9)
+        middle = (column + 0.5) * width, row * height + above / 2
+        style = {"ha": "center", "va": "center", "color": "#0072B2", "fontsize": 10}
+        ax.text(*middle, str(caption), **style)
     return picture
 
 

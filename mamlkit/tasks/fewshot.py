@@ -8,7 +8,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Generator, Tensor
 
 from mamlkit import checks, devices, files
-from mamlkit.tasks.batch import TaskBatch
+from mamlkit.tasks.batch import IGNORED, TaskBatch
 
 
 class FewShot:
@@ -163,7 +163,8 @@ class FewShot:
 def accuracy(scores: Float[Tensor, "*batch ways"], labels: Int[Tensor, "..."]) -> Float[Tensor, ""]:
     """Return the share of examples whose highest score is their label, from 0 to 1.
 
-    Raises ValueError for labels of another shape than the scores but for the last dimension.
+    Points that a mask leaves out do not count (see `TaskBatch.masked`). Raises ValueError for
+    labels of another shape than the scores but for the last dimension.
 
     >>> accuracy(torch.tensor([[2.0, 1.0], [0.0, 3.0]]), torch.tensor([0, 0]))
     tensor(0.5000)
@@ -173,4 +174,4 @@ def accuracy(scores: Float[Tensor, "*batch ways"], labels: Int[Tensor, "..."]) -
             f"accuracy: scores {[*scores.shape]} need labels {[*scores.shape[:-1]]}, these are "
             f"{[*labels.shape]}; drop a dimension with labels.squeeze(-1), or use another metric"
         )
-    return (scores.argmax(-1) == labels).float().mean()
+    return (scores.argmax(-1) == labels).sum() / (labels != IGNORED).sum()
