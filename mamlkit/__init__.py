@@ -16,6 +16,7 @@ from mamlkit.tasks.augment import Warped
 from mamlkit.tasks.batch import TaskBatch, masked, pad_tasks
 from mamlkit.tasks.characters import Characters
 from mamlkit.tasks.fewshot import FewShot, accuracy
+from mamlkit.tasks.folder import image_folder
 from mamlkit.tasks.glyphs import glyphs
 from mamlkit.tasks.omniglot import (
     omniglot,
@@ -62,6 +63,7 @@ __all__ = [
     "evaluate",
     "fit",
     "glyphs",
+    "image_folder",
     "masked",
     "meta_gradient",
     "omniglot",

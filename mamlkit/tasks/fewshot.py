@@ -1,6 +1,7 @@
 """Episodes: N-way K-shot classification tasks from any labelled images."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,7 +21,8 @@ class FewShot:
     270 degrees (Santoro et al. 2016; Finn et al. 2017, appendix A.1); with `mirrors`, some classes
     are mirror images.
 
-    images: `[classes, examples, channels, height, width]`; bytes become floats in [0, 1].
+    images: `[classes, examples, channels, height, width]`, or, where classes have different numbers
+        of examples, a list of `[examples, channels, height, width]`; bytes become floats in [0, 1].
     ways: classes in an episode (N).
     rotations: turn each class by a random right angle; needs square images.
     mirrors: show each class as it is or in a mirror, at random.
@@ -38,13 +40,22 @@ class FewShot:
 
     def __init__(
         self,
-        images: Tensor,
+        images: Tensor | Sequence[Tensor],
         ways: int,
         *,
         rotations: bool = False,
         mirrors: bool = False,
         device: str | torch.device = "auto",
     ) -> None:
+        sizes = None
+        if isinstance(images, (list, tuple)) and all(isinstance(i, Tensor) for i in images):
+            sizes = [len(examples) for examples in images]
+            forms = {(examples.shape[1:], examples.dtype) for examples in images}
+            if len(forms) > 1:
+                raise ValueError(
+                    f"FewShot: the classes' images differ in form: {forms}; resize them"
+                )
+            images = torch.nn.utils.rnn.pad_sequence(images, batch_first=True)
         if not isinstance(images, Tensor) or images.ndim != 5:
             shape = tuple(getattr(images, "shape", ())) or type(images).__name__
             raise ValueError(
@@ -63,6 +74,7 @@ class FewShot:
         self.rotations = checks.check_choice("FewShot", "rotations", rotations, (True, False))
         self.mirrors = checks.check_choice("FewShot", "mirrors", mirrors, (True, False))
         self.classes, self.examples = images.shape[:2]
+        self.sizes = torch.as_tensor(sizes or [self.examples] * self.classes)
         if ways > self.classes:
             raise ValueError(
                 f"FewShot: {ways} ways need {ways} classes; these images have {self.classes}"
@@ -73,7 +85,7 @@ class FewShot:
                 f"{images.shape[-1]}; pad them, or pass rotations=False"
             )
         self.device = devices.resolve(device)
-        self.images = images.to(self.device)
+        self.images, self.sizes = images.to(self.device), self.sizes.to(self.device)
 
     def __repr__(self) -> str:
         shape = "x".join(str(n) for n in self.images.shape)
@@ -94,6 +106,7 @@ class FewShot:
         moved = copy.copy(self)
         moved.device = devices.resolve(device)
         moved.images = self.images.to(moved.device)
+        moved.sizes = self.sizes.to(moved.device)
         return moved
 
     def sample(
@@ -128,16 +141,18 @@ class FewShot:
         tasks = checks.check_int("FewShot", "tasks", tasks, low=1)
         examples = checks.check_int("FewShot", "examples", examples, low=1)
         queries = checks.check_int("FewShot", "queries", examples - shots, low=1)
-        if examples > self.examples:
+        if examples > (fewest := int(self.sizes.min())):
             raise ValueError(
                 f"FewShot: {shots} shots + {queries} queries need {examples} examples of a class; "
-                f"these classes have {self.examples}"
+                f"class {int(self.sizes.argmin())} has {fewest}; ask for fewer, or leave it out"
             )
         rand = lambda *shape: torch.rand(*shape, generator=generator, device=self.device)
         # The positions of the largest of n random numbers are a random choice without
         # replacement, in random order.
         chosen = rand(tasks, self.classes).topk(self.ways).indices
-        example = rand(tasks, self.ways, self.examples).topk(examples).indices
+        priority = rand(tasks, self.ways, self.examples)
+        filling = torch.arange(self.examples, device=self.device) >= self.sizes[chosen][..., None]
+        example = priority.masked_fill(filling, -1).topk(examples).indices
         forms = (4 if self.rotations else 1) * (2 if self.mirrors else 1)
         form = (rand(tasks, self.ways) * forms).long()
         return form, chosen, example

@@ -48,7 +48,7 @@ LOSSES = {
     "L1Loss": lambda p, y: nn.L1Loss()(p, functional.one_hot(y, 3).float()),
     "SmoothL1Loss": lambda p, y: nn.SmoothL1Loss()(p, functional.one_hot(y, 3).float()),
     "HuberLoss": lambda p, y: nn.HuberLoss()(p, functional.one_hot(y, 3).float()),
-    "KLDivLoss": lambda p, y: nn.KLDivLoss()(p.log_softmax(1), (y[:, None] * p.detach()).softmax(1)),
+    "KLDivLoss": lambda p, y: nn.KLDivLoss()(p.log_softmax(1), p.sin().softmax(1)),
     "BCEWithLogitsLoss": lambda p, y: nn.BCEWithLogitsLoss()(p[:, 0], (y > 0).float()),
     "PoissonNLLLoss": lambda p, y: nn.PoissonNLLLoss()(p[:, 0], y.float()),
     "GaussianNLLLoss": lambda p, y: nn.GaussianNLLLoss()(p[:, 0], y.float(), p[:, 1].exp()),
