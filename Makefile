@@ -7,7 +7,7 @@ READY := .venv/.ready
 # Files, or notebooks, two at a time, on a core each.
 TWO := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
-.PHONY: lab explorer test lint unit notebooks-test notebooks bench stress setup clean help
+.PHONY: lab explorer test lint unit notebooks-test notebooks site bench stress setup clean help
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -18,7 +18,7 @@ lab: $(READY)    ## open the series in JupyterLab (ARGS=--no-browser is passed t
 explorer: $(READY)  ## only the K-shot explorer, as a page of its own (ARGS=--no-browser is passed through)
 	$(BIN)/voila notebooks/pages/k_shot_explorer.ipynb $(ARGS)
 
-test: lint unit notebooks-test  ## every check: style, tests, all notebooks executed
+test: lint unit notebooks-test site  ## every check: style, tests, all notebooks executed, the site built
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -29,6 +29,9 @@ unit: $(READY)
 
 notebooks-test: $(READY)
 	$(TWO) --dist loadscope --nbval --nbval-cell-timeout=1800 notebooks
+
+site: $(READY)   ## build the site in site/_build/html from the committed outputs
+	$(BIN)/python site/build.py
 
 notebooks: $(READY)  ## execute the notebooks and keep their new outputs (BOOKS=notebooks/03*.ipynb for some)
 	$(BIN)/python tools/execute_notebooks.py $(BOOKS)
@@ -45,7 +48,7 @@ setup: $(READY)  ## only set up .venv
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 15) else f"mamlkit needs Python 3.11 to 3.14; {sys.executable} is {v[0]}.{v[1]}. Try: make PYTHON=python3.12 $(MAKECMDGOALS)")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lab,test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[lab,test,site]'
 	@touch $(READY)
 
 clean:           ## remove .venv and caches, keep data

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from mamlkit import checks, devices, files
+from mamlkit.learners.adapt import Params
 from mamlkit.learners.base import Learner
 from mamlkit.learners.vmap import vmap_tasks
 from mamlkit.tasks.batch import TaskBatch
@@ -24,7 +25,8 @@ STEPS = 1e-4, 1e-5, 1e-6  # of the differences; where a ReLU's kink spoils one, 
 class GradientCheck:
     """What `check_meta_gradient` found.
 
-    errors: of each parameter's gradient along a random direction, relative to its size.
+    errors: of the gradient along a random direction, relative to its size; where it is wrong, of
+        each parameter's.
     vmap_error: the largest relative difference between all tasks at once and one at a time.
     layer: the innermost layer without which the error is gone, "" where there is none.
     """
@@ -43,8 +45,8 @@ class GradientCheck:
         worst = max(self.errors, key=self.errors.get)
         if self.ok:
             return (
-                f"the meta-gradient is right: {len(self.errors)} parameters within "
-                f"{self.errors[worst]:.0e} of finite differences, all tasks at once as one by one"
+                f"the meta-gradient is right: within {self.errors[worst]:.0e} of finite "
+                "differences, and all tasks at once as one by one"
             )
         wrong = [f"{n!r} by {e:.2g}" for n, e in self.errors.items() if not e < self.tolerance]
         text = "the meta-gradient is WRONG, relatively: " + ", ".join(
@@ -67,7 +69,7 @@ def check_meta_gradient(
     Some of torch's kernels have a second derivative that is silently wrong, alone or under `vmap`;
     a meta-gradient needs it. Call this first for a module or a loss of your own: with a batch of
     two or three small tasks it takes seconds. Everything is computed on a copy, in evaluation mode
-    (no dropout), along one random direction a parameter.
+    (no dropout), along a random direction.
 
     learner: any but a first-order one, whose gradient is not the derivative, on purpose.
     batch: a TaskBatch, such as `distribution.sample(2, shots, queries)`.
@@ -110,45 +112,49 @@ def check_meta_gradient(
         if row is not None and f"{layer_name}.weight" in ways:
             ways[f"{layer_name}.weight"][row] = 0
     with learner.mode(training=False):
-        compare = partial(_errors, learner, params, batch)
-        errors = compare({name: {name: way} for name, way in ways.items()})
         together, alone = (
             files.flatten(meta_gradient(learner, params, batch, vectorize=vectorize)[0])
             for vectorize in ("auto", False)
         )
-        size = max(value.norm().item() for value in alone.values())
-        apart = max((together[n] - alone[n]).norm().item() for n in flat) / (size + 1e-30)
-        result = GradientCheck(errors, apart, tolerance)
+        sizes = {n: value.norm().item() for n, value in alone.items()}
+        largest = max(sizes.values()) + 1e-30
+        apart = max((together[n] - alone[n]).norm().item() for n in flat) / largest
+        # All at once, each parameter so far that it weighs as much as the others.
+        for n, way in ways.items():
+            way *= min(largest / (sizes[n] + 1e-30), 100.0)
+        error = partial(_error, learner, params, batch)
+        result = GradientCheck({"all": error(together, ways)}, apart, tolerance)
         if result.ok:
             return result
+        errors = {n: error(together, {n: way}) for n, way in ways.items()}
         for layer in _layers(learner.module):
-            with _replaced(learner.module, layer, batch):
-                if compare({"all": ways})["all"] < tolerance:
+            with _replaced(learner.module, layer):
+                gradient = files.flatten(meta_gradient(learner, params, batch)[0])
+                if error(gradient, ways) < tolerance:
                     return GradientCheck(errors, apart, tolerance, layer)
-    return result
+    return GradientCheck(errors, apart, tolerance)
 
 
-def _errors(
-    learner: Learner, params: Any, batch: TaskBatch, ways: dict[str, dict[str, Tensor]]
-) -> dict[str, float]:
-    """Return, of each way through the parameters, the relative error of the gradient along it."""
-    gradient = files.flatten(meta_gradient(learner, params, batch)[0])
+def _error(learner: Learner, params: Any, batch: TaskBatch, gradient: Params, way: Params) -> float:
+    """Return the relative error of a gradient along a way through some of the parameters."""
     flat = files.flatten(params)
 
-    def objective(way: dict[str, Tensor], size: float) -> float:
+    def objective(size: float) -> float:
         moved = {n: value + size * way[n] if n in way else value for n, value in flat.items()}
-        moved = files.unflatten(moved, like=params)
-        one_task = partial(learner.outer_loss, moved)
+        one_task = partial(learner.outer_loss, files.unflatten(moved, like=params))
         return vmap_tasks(one_task, learner.module, batch, vectorize=False).mean().item()
 
-    errors = {}
-    for name, way in ways.items():
-        analytic = sum((gradient[n] * d).sum().item() for n, d in way.items())
-        expected = sum(gradient[n].square().sum().item() for n in way) ** 0.5
-        differences = [(objective(way, h) - objective(way, -h)) / (2 * h) for h in STEPS]
-        size = max(expected, *map(abs, differences), 1e-6)  # a gradient of zero has no size
-        errors[name] = min(abs(d - analytic) for d in differences) / size
-    return errors
+    analytic = sum((gradient[n] * d).sum().item() for n, d in way.items())
+    size = sum(gradient[n].norm().item() ** 2 * d.square().mean().item() for n, d in way.items())
+    error, reach = torch.inf, max(d.square().mean().item() ** 0.5 for d in way.values() if len(d))
+    for h in STEPS:
+        h = h / max(reach, 1.0)
+        difference = (objective(h) - objective(-h)) / (2 * h)
+        scale = max(size**0.5, abs(difference), 1e-6)  # a gradient of zero has no size
+        error = min(error, abs(difference - analytic) / scale)
+        if error < 1e-7:
+            break
+    return error
 
 
 def _layers(module: nn.Module) -> list[str]:
@@ -158,7 +164,7 @@ def _layers(module: nn.Module) -> list[str]:
 
 
 @contextmanager
-def _replaced(module: nn.Module, name: str, batch: TaskBatch) -> Iterator[None]:
+def _replaced(module: nn.Module, name: str) -> Iterator[None]:
     """Let a layer return something smooth in its input, of the same shape, in place of its own."""
 
     def instead(_: nn.Module, inputs: tuple, output: Any) -> Any:
