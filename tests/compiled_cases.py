@@ -148,6 +148,38 @@ def what_functional_updates_leave_out():
     assert functional_update(adam, step._leaves) is None
 
 
+def counts_in_half():
+    """Adam's count of steps is kept in float32: in bfloat16 it would stop at 256."""
+    maml = MAML(network().bfloat16(), mse_loss, lr=0.01)
+    step = MetaStep(maml, maml.init(), partial(torch.optim.Adam, lr=1e-3), compile=True)
+    batch = TaskBatch(*(tensor.bfloat16() for tensor in WAVES.sample(4, 5, 5)))
+    for _ in range(300):
+        step(batch)
+    assert step.compile
+    assert {state["step"].item() for state in step.optimizer.state.values()} == {300}
+
+
+class Words(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.head = torch.nn.Embedding(6, 4, padding_idx=0), torch.nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.head(self.embed(x).mean(1))
+
+
+def an_id_beyond_the_table():
+    """A program cannot stop there, but its loss is not that of another task's row."""
+    torch.manual_seed(0)
+    maml = MAML(Words(), cross_entropy, lr=0.1)
+    step = MetaStep(maml, maml.init(), SGD, compile=True)
+    x, y = torch.randint(0, 6, (2, 5, 7)), torch.randint(0, 3, (2, 5))
+    assert step(TaskBatch(x, y, x, y)).isfinite() and step.compile
+    assert torch.equal(step.params["embed.weight"][0], maml.init()["embed.weight"][0])
+    x[0, 0, 0] = 6
+    assert step(TaskBatch(x, y, x, y)).isnan()
+
+
 CASES = {
     "MAML": partial(one_gradient, MAML),
     "first order": partial(one_gradient, FirstOrderMAML),
@@ -175,6 +207,8 @@ CASES = {
     ),
     "what functional updates leave out": what_functional_updates_leave_out,
     "small products": small_products,
+    "counts in half precision": counts_in_half,
+    "an id beyond the table": an_id_beyond_the_table,
 }
 
 if __name__ == "__main__":

@@ -106,6 +106,7 @@ def check_meta_gradient(
     ways = {
         name: torch.randn(value.shape, generator=generator, device=value.device, dtype=value.dtype)
         for name, value in flat.items()
+        if value.numel()
     }
     for layer_name, layer in learner.module.named_modules():
         row = getattr(layer, "padding_idx", None)  # has no gradient, on purpose
@@ -146,7 +147,7 @@ def _error(learner: Learner, params: Any, batch: TaskBatch, gradient: Params, wa
 
     analytic = sum((gradient[n] * d).sum().item() for n, d in way.items())
     size = sum(gradient[n].norm().item() ** 2 * d.square().mean().item() for n, d in way.items())
-    error, reach = torch.inf, max(d.square().mean().item() ** 0.5 for d in way.values() if len(d))
+    error, reach = torch.inf, max(d.square().mean().item() ** 0.5 for d in way.values())
     for h in STEPS:
         h = h / max(reach, 1.0)
         difference = (objective(h) - objective(-h)) / (2 * h)
@@ -158,9 +159,13 @@ def _error(learner: Learner, params: Any, batch: TaskBatch, gradient: Params, wa
 
 
 def _layers(module: nn.Module) -> list[str]:
-    """Return the names of all layers, inner ones first; those of a parametrization are not one."""
+    """Return the names of all layers, inner ones first, and of these the later.
+
+    What comes before a wrong layer matters only through it, so the last one without which all is
+    well is the one. The layers of a parametrization are parts of one.
+    """
     names = [name for name, _ in module.named_modules() if name and "parametrizations" not in name]
-    return sorted(names, key=lambda name: -name.count("."))
+    return sorted(names[::-1], key=lambda name: -name.count("."))
 
 
 @contextmanager
