@@ -165,7 +165,7 @@ def _layers(module: nn.Module) -> list[str]:
     well is the one. The layers of a parametrization are parts of one.
     """
     names = [name for name, _ in module.named_modules() if name and "parametrizations" not in name]
-    return sorted(names[::-1], key=lambda name: -name.count("."))
+    return sorted(names, key=lambda name: (name.count("."), names.index(name)), reverse=True)
 
 
 @contextmanager
