@@ -28,6 +28,8 @@ def outcomes():
 @pytest.mark.parametrize("case", CASES)
 def test_compiled_equals_eager(case, outcomes):
     """Bar: meta-gradients within 1e-5 of each other in float32."""
+    if reason := outcomes.get("no compiler"):
+        pytest.skip(f"torch.compile does not work here: {reason.splitlines()[0]}")
     assert case in outcomes, outcomes["stderr"]
     assert outcomes[case] is None, outcomes[case]
 
