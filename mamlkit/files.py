@@ -62,7 +62,7 @@ def checksum(tensors: dict[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         sha256.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        sha256.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+        sha256.update(tensor.flatten().view(torch.uint8).numpy())
     return sha256.hexdigest()
 
 

@@ -197,7 +197,7 @@ BAD = {
     "a seed too large": (lambda: generator(2**70), "seed must be at most"),
     "NaN targets in training": (
         lambda: fit(maml(), NaNTargets(), **TRAINING),
-        "fit: support_y holds 125 values that are not finite, of 125; a single NaN would spoil",
+        "fit: support_y holds 125 values that are not finite, of 125; clean the data first",
     ),
     "NaN targets in testing": (
         lambda: evaluate(maml(), maml().init(), NaNTargets(), **TESTING),

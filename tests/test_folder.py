@@ -50,7 +50,7 @@ def test_only_what_is_there_is_drawn(pictures):
 
 
 def test_what_is_wrong_ends_in_a_sentence(pictures, tmp_path):
-    with pytest.raises(ValueError, match=r"1 shots \+ 3 queries need 4 .* class 0 has 3; ask for"):
+    with pytest.raises(ValueError, match=r"1 shots \+ 3 queries need 4 .* class 0 has 3"):
         FewShot(image_folder(pictures, size=8).images, 2, device="cpu").sample(1, 1, 3)
     with pytest.raises(ValueError, match="class 'cat' has fewer than 4 pictures"):
         image_folder(pictures, size=8, least=4)

@@ -90,7 +90,7 @@ def test_layer_norm_makes_predictions_independent():
     [
         ({"filters": (8, 8)}, "filters must be one number or four, got 2"),
         ({"filters": (8, 8, 8, 0)}, "filters must be at least 1, got 0"),
-        ({"norm": "group"}, "norm must be one of 'batch', 'layer'; got 'group'"),
+        ({"norm": "group"}, "norm must be one of 'batch', 'layer', 'batch-shift'; got 'group'"),
         ({"features": "flat"}, "features must be one of 'mean', 'all'; got 'flat'"),
         ({"downsample": "half"}, "downsample must be one of 'stride', 'pool'; got 'half'"),
         ({"size": 0}, "size must be at least 1, got 0"),

@@ -95,7 +95,7 @@ def can_vectorize(
 
 def _where(error: Exception) -> str:
     """Return the innermost line of the user's that led to an error, and the error's first line."""
-    own = str(Path(torch.__file__).parents[1]), str(Path(__file__).parents[1])  # site-packages
+    own = str(Path(nn.__file__).parents[2]), str(Path(__file__).parents[1])  # site-packages
     calls = traceback.extract_tb(error.__traceback__)
     frames = [call for call in calls if not call.filename.startswith(own)]
     reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]

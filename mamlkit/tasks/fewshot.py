@@ -142,9 +142,11 @@ class FewShot:
         examples = checks.check_int("FewShot", "examples", examples, low=1)
         queries = checks.check_int("FewShot", "queries", examples - shots, low=1)
         if examples > (fewest := int(self.sizes.min())):
+            all_alike = fewest == self.sizes.max()
+            who = "these classes have" if all_alike else f"class {int(self.sizes.argmin())} has"
             raise ValueError(
                 f"FewShot: {shots} shots + {queries} queries need {examples} examples of a class; "
-                f"class {int(self.sizes.argmin())} has {fewest}; ask for fewer, or leave it out"
+                f"{who} {fewest}"
             )
         rand = lambda *shape: torch.rand(*shape, generator=generator, device=self.device)
         # The positions of the largest of n random numbers are a random choice without
