@@ -9,15 +9,15 @@ from torch.func import functional_call
 
 from mamlkit import checks
 from mamlkit.learners.adapt import Params
-from mamlkit.learners.maml import MAML
+from mamlkit.learners.maml import LARGEST_LR, MAML
 
 RIDGE = 0.1  # of the baseline's fit, small beside the 2,000 steps it is fitted to
 
 
 def plain(log_prob: Tensor, advantage: Tensor) -> Tensor:
-    """Return Σ log π A: its gradient is a policy gradient, its second derivative is not (REINFORCE).
+    """Return Σ log π A: a policy gradient when differentiated once, and no more than that.
 
-    What the released code of Finn et al. 2017 differentiates twice.
+    REINFORCE (Williams 1992); what the released code of Finn et al. 2017 differentiates twice.
     """
     return (log_prob * advantage).sum(-1)
 
@@ -53,6 +53,8 @@ class PolicyGradientMAML(MAML):
     module: a policy, such as `GaussianPolicy()`: observations to mean and log deviation.
     environment: has `rollout`, `rewards` and `loss`, such as `PointRobot`.
     lr: the inner step size α, on the gradient of the mean over a trajectory's steps.
+    later_lr: the step size from the second step on; `lr` if None. The released code halves it: a
+        policy that was changed needs less.
     steps: inner steps in training. trajectories: of the support set that each step takes, so a
         task needs `steps * trajectories` shots: every step learns from fresh experience.
     estimator: of the surrogate whose derivatives are those of the return: "dice" is right for any
@@ -79,6 +81,7 @@ class PolicyGradientMAML(MAML):
         environment: Any,
         *,
         lr: float,
+        later_lr: float | None = None,
         steps: int = 1,
         trajectories: int = 20,
         estimator: str = "dice",
@@ -93,6 +96,12 @@ class PolicyGradientMAML(MAML):
         self.discount = checks.check_float(name, "discount", discount, above=0, high=1)
         self.normalize = bool(normalize)
         super().__init__(module, environment.loss, lr=lr, steps=steps)
+        later_lr = self.lr if later_lr is None else later_lr
+        self.later_lr = checks.check_float(name, "later_lr", later_lr, low=0, high=LARGEST_LR)
+
+    def inner_lr(self, params: Params, step: int) -> float:
+        """Return the size of the inner step of this number."""
+        return self.later_lr if step else self.lr
 
     def rollout(self, params: Params, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return paths, observations and actions of the policy with the noise x."""
