@@ -58,7 +58,7 @@ def mean_and_error(values):
     }
 
 
-def estimators(repeats=400, trajectories=1_000, alpha=0.5, seed=0):
+def estimators(repeats=100, trajectories=1_000, alpha=0.5, seed=0):
     """Compare meta-gradients with differences of the pathwise objective, along one direction.
 
     Ten steps that never end, no discount and no normalisation, so that the objective is exactly
@@ -93,7 +93,7 @@ def estimators(repeats=400, trajectories=1_000, alpha=0.5, seed=0):
         return (ends[0] - ends[1]) / (2 * step) / robot.horizon
 
     results = {
-        "pathwise, differences": mean_and_error([difference(1e-2) for _ in range(60)]),
+        "pathwise, differences": mean_and_error([difference(1e-2) for _ in range(30)]),
         "pathwise, automatic": mean_and_error([float(flat(g) @ unit) / 10 for g in automatic]),
     }
     policy.float()
@@ -106,6 +106,19 @@ def estimators(repeats=400, trajectories=1_000, alpha=0.5, seed=0):
         gradients = [flat(meta_gradient(learner, learner.init(), b)[0]) @ unit for b in batches]
         results[name] = mean_and_error(gradients)
         click.echo(f"{name}: {results[name]}")
+    return results
+
+
+def scatter(batches=10):
+    """How far meta-gradients of ten goals scatter, at the shipped policy."""
+    own, params = pretrained.load("navigation-maml", device="cpu")
+    robot, results = PointRobot(device="cpu"), {}
+    for name in ESTIMATORS:
+        learner = PolicyGradientMAML(own.module, robot, lr=own.lr, estimator=name)
+        draw = partial(robot.sample, 10, 20, 20, generator=devices.generator(0, "cpu"))
+        gradients = [meta_gradient(learner, params, draw())[0] for _ in range(batches)]
+        flat = torch.stack([torch.cat([g.flatten() for g in each.values()]) for each in gradients])
+        results[name] = round(float(flat.var(0).sum().sqrt()), 4)
     return results
 
 
@@ -138,10 +151,17 @@ def bandits(games=10_000):
     learner, params = pretrained.load("bandit-rl2", device="cpu")
     torch.manual_seed(TEST_SEED)
     posterior_mean = lambda wins, losses: (1 + wins) / (2 + wins + losses)
+
+    def small_bonus(wins, losses, noise):
+        total = (wins + losses).sum(-1, keepdim=True)
+        bonus = (2 * (1 + total).log() / (2 + wins + losses)).sqrt()
+        return posterior_mean(wins, losses) + 0.1 * bonus + 1e-6 * noise
+
     players = {
         "random": lambda wins, losses, noise: noise,
         "Thompson": thompson,
         "UCB1": ucb1,
+        "UCB with a prior and a tenth of the bonus": small_bonus,
         "greedy": lambda wins, losses, noise: posterior_mean(wins, losses) + 1e-6 * noise,
         "best": best,
     }
@@ -161,7 +181,7 @@ def bandits(games=10_000):
     return results
 
 
-PARTS = {"estimators": estimators, "navigation": navigation, "bandits": bandits}
+PARTS = {"estimators": estimators, "scatter": scatter, "navigation": navigation, "bandits": bandits}
 
 
 @click.command()
