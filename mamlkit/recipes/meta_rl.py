@@ -33,8 +33,8 @@ NAVIGATION_TRAINING = {
     "compile": False,  # two rollouts of 100 steps make too long a program
 }
 NAVIGATION = (
-    "Finn et al. 2017, section 5.3.1, as the released code has it (plain distance, later steps half "
-    "as long); Adam on ProMP's surrogate instead of TRPO; results are minus the return"
+    "Finn et al. 2017, section 5.3.1, as the released code has it (plain distance, later steps "
+    "half as long); Adam on ProMP's surrogate instead of TRPO; results are minus the return"
 )
 
 

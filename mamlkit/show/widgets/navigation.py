@@ -1,6 +1,7 @@
 """The navigation explorer: put the goal somewhere, and see what steps of experience do."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import ipywidgets as widgets
 import torch
@@ -116,6 +117,13 @@ class NavigationExplorer(Explorer):
             paths = vmap_tasks(walk, learner.module, batch)[0]
         return paths, [float(robot.returns(path, batch.query_y[0])) for path in paths]
 
+    def _walked(self, path: Tensor) -> list[Any]:
+        """Return each walk from the origin to its end."""
+        goal = torch.tensor([self.goal_x.value, self.goal_y.value]).expand(len(path), 2)
+        alive = PointRobot(device="cpu").rewards(path, goal)[1] > 0
+        walks = zip(path, alive, strict=True)
+        return [torch.cat([torch.zeros(1, 2), walk[here]]).numpy() for walk, here in walks]
+
     def summary(self) -> str:
         """Return what the picture shows, in words and numbers."""
         steps = pluralize(self.steps.value, "gradient step")
@@ -149,7 +157,7 @@ class NavigationExplorer(Explorer):
         (self._goal,) = self.left.plot([0], [0], "*", color="black", markersize=13, zorder=5)
         self._now = right.axvline(1, color="black", linewidth=1, alpha=0.5)
         right.set(ylim=(WORST, 5), xlabel="gradient steps", ylabel="mean return")
-        right.set_title("Its returns")
+        right.set_title("The returns")
         figure.legend(*right.get_legend_handles_labels(), loc="outside upper center", ncols=4)
         return [*self._lines.values(), *self._returns.values(), self._goal, self._now]
 
@@ -161,7 +169,7 @@ class NavigationExplorer(Explorer):
             self._lines[name].set_visible(shown)
             self._returns[name].set_visible(shown)
             if shown:
-                self._lines[name].set_segments(self.paths[name][now, :DRAWN].numpy())
+                self._lines[name].set_segments(self._walked(self.paths[name][now, :DRAWN]))
                 self._returns[name].set_ydata(self.returns[name])
         self._goal.set_data([self.goal_x.value], [self.goal_y.value])
         self._now.set_xdata([now] * 2)
