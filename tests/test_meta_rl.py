@@ -301,5 +301,6 @@ def test_shipped_policies_are_as_good_as_the_notebook_says():
     returns = [-value for value in results["navigation-maml"]]
     assert all(r >= bar for r, bar in zip(returns, (-42, -13.5, -6, -5), strict=True))
     assert -results["navigation-oracle"][0] > -4
-    assert max(-value for value in results["navigation-pretrained"]) < -15
+    behind = [-value for value in results["navigation-pretrained"]]
+    assert all(a - b > 4 for a, b in zip(returns[1:], behind[1:], strict=True))
     assert -results["bandit-rl2"][0] > 6.5  # 6.7 in Duan et al. 2016; the optimum is 6.66
