@@ -58,7 +58,7 @@ def mean_and_error(values):
     }
 
 
-def estimators(repeats=60, trajectories=4_000, alpha=0.5, seed=0):
+def estimators(repeats=40, trajectories=1_000, alpha=0.5, seed=0):
     """Compare meta-gradients with differences of the pathwise objective, along one direction.
 
     Ten steps that never end, no discount and no normalisation, so that the objective is exactly
