@@ -65,6 +65,9 @@ def estimators(repeats=40, trajectories=1_000, alpha=0.5, seed=0):
     J(θ + α ∇J(θ)); an untrained policy. The policy's ReLUs and the clipped actions have kinks,
     where automatic second derivatives along the path see nothing: so the oracle steps by the
     pathwise first derivative and is differenced. The direction is that of the automatic one.
+
+    Open: with 60 x 4,000 walks DiCE had 0.696 ± 0.004 beside 0.708 ± 0.001 (standard errors), too
+    far off for chance alone; without an inner step the two agree, 0.7288 ± 0.0015 and 0.7280.
     """
     torch.manual_seed(seed)
     robot = PointRobot(horizon=10, tolerance=0.0, device="cpu")
