@@ -8,11 +8,15 @@ from mamlkit.learners.imaml import ImplicitMAML
 from mamlkit.learners.maml import MAML, FirstOrderMAML
 from mamlkit.learners.maml_plus_plus import MAMLPlusPlus
 from mamlkit.learners.meta_sgd import MetaSGD
+from mamlkit.learners.policy_gradient import PolicyGradientMAML
 from mamlkit.learners.protomaml import ProtoMAML
+from mamlkit.learners.recurrent_policy import RecurrentPolicy
 from mamlkit.learners.reptile import Reptile
 from mamlkit.learners.zero_head import ZeroHead
 from mamlkit.models.networks import OmniglotNetwork, SineNetwork
+from mamlkit.models.policies import GaussianPolicy, RecurrentActor
 from mamlkit.tasks.augment import Warped
+from mamlkit.tasks.bandits import Bandits, BestPlayer
 from mamlkit.tasks.batch import TaskBatch, masked, pad_tasks
 from mamlkit.tasks.characters import Characters
 from mamlkit.tasks.fewshot import FewShot, accuracy
@@ -24,6 +28,7 @@ from mamlkit.tasks.omniglot import (
     vinyals_split,
     without_validation,
 )
+from mamlkit.tasks.point_robot import PointRobot
 from mamlkit.tasks.sinusoids import Sinusoids, Waves, sine
 from mamlkit.training.fit import fit
 from mamlkit.training.gradient_check import check_meta_gradient
@@ -37,10 +42,13 @@ __all__ = [
     "ANIL",
     "BOIL",
     "MAML",
+    "Bandits",
+    "BestPlayer",
     "Characters",
     "Evaluation",
     "FewShot",
     "FirstOrderMAML",
+    "GaussianPolicy",
     "ImplicitMAML",
     "Learner",
     "MAMLPlusPlus",
@@ -48,7 +56,11 @@ __all__ = [
     "MetaSGD",
     "MetaStep",
     "OmniglotNetwork",
+    "PointRobot",
+    "PolicyGradientMAML",
     "ProtoMAML",
+    "RecurrentActor",
+    "RecurrentPolicy",
     "Reptile",
     "Run",
     "SineNetwork",
