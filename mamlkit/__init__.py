@@ -5,17 +5,23 @@ from mamlkit.learners.adapt import adapt
 from mamlkit.learners.anil import ANIL, BOIL
 from mamlkit.learners.base import Learner, MetaParams
 from mamlkit.learners.imaml import ImplicitMAML
+from mamlkit.learners.in_context import InContextLearner
 from mamlkit.learners.maml import MAML, FirstOrderMAML
 from mamlkit.learners.maml_plus_plus import MAMLPlusPlus
 from mamlkit.learners.meta_sgd import MetaSGD
+from mamlkit.learners.neural_process import AttentiveNeuralProcess, ConditionalNeuralProcess
 from mamlkit.learners.protomaml import ProtoMAML
 from mamlkit.learners.reptile import Reptile
 from mamlkit.learners.zero_head import ZeroHead
+from mamlkit.models.attention import InContextTransformer, LinearSelfAttention
 from mamlkit.models.networks import OmniglotNetwork, SineNetwork
+from mamlkit.models.neural_process import AttentiveProcess, NeuralProcess
 from mamlkit.tasks.augment import Warped
 from mamlkit.tasks.batch import TaskBatch
 from mamlkit.tasks.fewshot import FewShot, accuracy
 from mamlkit.tasks.glyphs import glyphs
+from mamlkit.tasks.linear import LinearTasks
+from mamlkit.tasks.noisy_sinusoids import ExactPredictive, NoisySinusoids
 from mamlkit.tasks.omniglot import (
     Characters,
     omniglot,
@@ -34,16 +40,26 @@ __all__ = [
     "ANIL",
     "BOIL",
     "MAML",
+    "AttentiveNeuralProcess",
+    "AttentiveProcess",
     "Characters",
+    "ConditionalNeuralProcess",
     "Evaluation",
+    "ExactPredictive",
     "FewShot",
     "FirstOrderMAML",
     "ImplicitMAML",
+    "InContextLearner",
+    "InContextTransformer",
     "Learner",
+    "LinearSelfAttention",
+    "LinearTasks",
     "MAMLPlusPlus",
     "MetaParams",
     "MetaSGD",
     "MetaStep",
+    "NeuralProcess",
+    "NoisySinusoids",
     "OmniglotNetwork",
     "ProtoMAML",
     "Reptile",
