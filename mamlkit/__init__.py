@@ -11,11 +11,13 @@ from mamlkit.learners.maml_plus_plus import MAMLPlusPlus
 from mamlkit.learners.meta_sgd import MetaSGD
 from mamlkit.learners.neural_process import AttentiveNeuralProcess, ConditionalNeuralProcess
 from mamlkit.learners.protomaml import ProtoMAML
+from mamlkit.learners.recurrent import RecurrentLearner
 from mamlkit.learners.reptile import Reptile
 from mamlkit.learners.zero_head import ZeroHead
 from mamlkit.models.attention import InContextTransformer, LinearSelfAttention
 from mamlkit.models.networks import OmniglotNetwork, SineNetwork
 from mamlkit.models.neural_process import AttentiveProcess, NeuralProcess
+from mamlkit.models.recurrent import LSTMReader
 from mamlkit.tasks.augment import Warped
 from mamlkit.tasks.batch import TaskBatch
 from mamlkit.tasks.fewshot import FewShot, accuracy
@@ -29,6 +31,7 @@ from mamlkit.tasks.omniglot import (
     vinyals_split,
     without_validation,
 )
+from mamlkit.tasks.sequences import Sequences
 from mamlkit.tasks.sinusoids import Sinusoids, Waves, sine
 from mamlkit.training.fit import fit
 from mamlkit.training.loop import Run
@@ -51,6 +54,7 @@ __all__ = [
     "ImplicitMAML",
     "InContextLearner",
     "InContextTransformer",
+    "LSTMReader",
     "Learner",
     "LinearSelfAttention",
     "LinearTasks",
@@ -62,8 +66,10 @@ __all__ = [
     "NoisySinusoids",
     "OmniglotNetwork",
     "ProtoMAML",
+    "RecurrentLearner",
     "Reptile",
     "Run",
+    "Sequences",
     "SineNetwork",
     "Sinusoids",
     "TaskBatch",

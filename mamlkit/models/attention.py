@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from mamlkit import checks
-from mamlkit.models.neural_process import MeanAndDeviation, check_heads, mlp
+from mamlkit.models.neural_process import MeanAndDeviation, check_heads, coded_mlp, mlp
 
 
 class Block(nn.Module):
@@ -43,7 +43,8 @@ class InContextTransformer(nn.Module):
     the support set means nothing.
 
     inputs: numbers in x. width, layers, heads: of the transformer. deviation: answer with mean and
-        standard deviation, `[queries, 2]`, or with y alone, `[queries, 1]`.
+        standard deviation, `[queries, 2]`, or with y alone, `[queries, 1]`. code: whether it sees x
+        through a `PositionCode`, too.
 
     >>> x, y = torch.zeros(5, 1), torch.zeros(5, 1)
     >>> InContextTransformer()(x, y, torch.zeros(7, 1)).shape
@@ -58,10 +59,12 @@ class InContextTransformer(nn.Module):
         layers: int = 4,
         heads: int = 4,
         deviation: bool = True,
+        code: bool = False,
     ) -> None:
         check_heads("InContextTransformer", heads, width)
         super().__init__()
-        self.pair, self.query = mlp(inputs + 1, width, width), mlp(inputs, width, width)
+        self.pair = coded_mlp(inputs + 1, width, width, code=code)
+        self.query = coded_mlp(inputs, width, width, code=code)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1 + deviation))
         if deviation:

@@ -43,10 +43,47 @@ class MeanAndDeviation(nn.Module):
         return torch.stack([mean, self.floor + softplus(deviation)], -1)
 
 
+class PositionCode(nn.Module):
+    """Append the sines and cosines of one column at five frequencies (Vaswani et al. 2017, 3.5).
+
+    How transformers are told a position, here for a real number; it spares a network learning
+    what is smooth, and periodic, from straight pieces. Waves of frequency 1 are among its own.
+
+    column: of the input, the first or the last.
+
+    >>> PositionCode()(torch.zeros(4, 2)).shape
+    torch.Size([4, 12])
+    """
+
+    frequencies = 0.25, 0.5, 1.0, 2.0, 4.0
+    added = 2 * len(frequencies)
+
+    def __init__(self, column: int = 0) -> None:
+        super().__init__()
+        self.column = checks.check_choice("PositionCode", "column", column, (0, -1))
+
+    def extra_repr(self) -> str:
+        return f"column={self.column}, frequencies={self.frequencies}"
+
+    def forward(self, x: Float[Tensor, "points inputs"]) -> Float[Tensor, "points coded"]:
+        """Return x with the codes behind it."""
+        angles = [f * x[:, self.column] for f in self.frequencies]
+        codes = [wave(angle) for angle in angles for wave in (torch.sin, torch.cos)]
+        return torch.cat([x, torch.stack(codes, -1)], -1)
+
+
+def coded_mlp(*widths: int, column: int = 0, code: bool = False) -> nn.Sequential:
+    """Return an `mlp` of these widths, behind a `PositionCode` if there is to be one."""
+    first, *others = widths
+    network = mlp(first + (PositionCode.added if code else 0), *others)
+    return nn.Sequential(PositionCode(column), *network) if code else network
+
+
 class NeuralProcess(nn.Module):
     """Encoder and decoder of a conditional neural process (Garnelo et al. 2018a, section 2).
 
-    width: of every hidden layer and of the representation. inputs: numbers in x.
+    width: of every hidden layer and of the representation. inputs: numbers in x. code: whether
+        they see x through a `PositionCode`, too.
 
     `encoder` maps pairs `[points, inputs + 1]` to representations `[points, width]`; `decoder`
     maps a representation beside x, `[points, width + inputs]`, to mean and deviation `[points, 2]`.
@@ -56,11 +93,12 @@ class NeuralProcess(nn.Module):
     torch.Size([4, 2])
     """
 
-    def __init__(self, *, width: int = 128, inputs: int = 1) -> None:
+    def __init__(self, *, width: int = 128, inputs: int = 1, code: bool = False) -> None:
         width = checks.check_int(type(self).__name__, "width", width, low=1)
         super().__init__()
-        self.encoder = mlp(inputs + 1, width, width, width)
-        self.decoder = mlp(width + inputs, width, width, 2).append(MeanAndDeviation())
+        self.encoder = coded_mlp(inputs + 1, width, width, width, code=code)
+        decoder = coded_mlp(width + inputs, width, width, 2, column=-1, code=code)
+        self.decoder = decoder.append(MeanAndDeviation())
 
 
 def check_heads(caller: str, heads: int, width: int) -> None:
@@ -81,11 +119,11 @@ class CrossAttention(nn.Module):
     torch.Size([7, 32])
     """
 
-    def __init__(self, *, width: int, heads: int, inputs: int = 1) -> None:
+    def __init__(self, *, width: int, heads: int, inputs: int = 1, code: bool = False) -> None:
         check_heads("CrossAttention", heads, width)
         super().__init__()
         self.heads = heads
-        self.place = mlp(inputs, width, width)
+        self.place = coded_mlp(inputs, width, width, code=code)
         self.value, self.out = nn.Linear(width, width), nn.Linear(width, width)
 
     def forward(
@@ -105,9 +143,11 @@ class CrossAttention(nn.Module):
 class AttentiveProcess(NeuralProcess):
     """The parts of a neural process and `attention` (Kim et al. 2019, figure 2, upper path).
 
-    width, inputs: as for `NeuralProcess`. heads: of the attention.
+    width, inputs, code: as for `NeuralProcess`. heads: of the attention.
     """
 
-    def __init__(self, *, width: int = 128, heads: int = 8, inputs: int = 1) -> None:
-        super().__init__(width=width, inputs=inputs)
-        self.attention = CrossAttention(width=width, heads=heads, inputs=inputs)
+    def __init__(
+        self, *, width: int = 128, heads: int = 8, inputs: int = 1, code: bool = False
+    ) -> None:
+        super().__init__(width=width, inputs=inputs, code=code)
+        self.attention = CrossAttention(width=width, heads=heads, inputs=inputs, code=code)
