@@ -1,4 +1,4 @@
-"""Learning in context: the support set is part of the input (Garg et al. 2022, arXiv:2208.01066)."""
+"""Learning in context: the support set is part of the input (Garg et al. 2022)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ from mamlkit.tasks.batch import TaskBatch
 class InContextLearner(Learner):
     """Adapt by reading: ŷ = f(D, x), with the support set D as part of the input.
 
-    Garg et al. 2022, section 2, where D comes as a sequence; Müller et al. 2022
+    Garg et al. 2022 (arXiv:2208.01066), section 2, where D comes as a sequence; Müller et al. 2022
     (arXiv:2112.10510), equation 2, where it comes as a set and training makes f the Bayesian
     predictive. Nothing is left of a task once it has been answered.
 

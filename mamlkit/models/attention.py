@@ -39,8 +39,8 @@ class InContextTransformer(nn.Module):
     """A transformer that reads a support set and answers queries (Müller et al. 2022, figure 1).
 
     A support point is a token made of (x, y), a query one made of x. All look at the support points
-    and at nothing else: queries do not see each other, and since a token has no number, the order of
-    the support set means nothing.
+    and at nothing else: queries do not see each other, and since a token has no number, the order
+    of the support set means nothing.
 
     inputs: numbers in x. width, layers, heads: of the transformer. deviation: answer with mean and
         standard deviation, `[queries, 2]`, or with y alone, `[queries, 1]`. code: whether it sees x

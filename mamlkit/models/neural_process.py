@@ -35,6 +35,7 @@ class MeanAndDeviation(nn.Module):
         self.floor = checks.check_float("MeanAndDeviation", "floor", floor, above=0)
 
     def extra_repr(self) -> str:
+        """Return the floor, for a card."""
         return f"floor={self.floor}"
 
     def forward(self, raw: Float[Tensor, "*points 2"]) -> Float[Tensor, "*points 2"]:
@@ -63,6 +64,7 @@ class PositionCode(nn.Module):
         self.column = checks.check_choice("PositionCode", "column", column, (0, -1))
 
     def extra_repr(self) -> str:
+        """Return column and frequencies, for a card."""
         return f"column={self.column}, frequencies={self.frequencies}"
 
     def forward(self, x: Float[Tensor, "points inputs"]) -> Float[Tensor, "points coded"]:

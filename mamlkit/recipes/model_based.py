@@ -1,7 +1,7 @@
 """Learners without gradient steps on noisy sines, and MAML beside them (notebook 11).
 
-All see waves with noise of deviation 0.1 in every y, and x through a `PositionCode`. The three that read a support set are trained
-on 1 to 10 of its points; MAML on 10, the number at which they are compared.
+All see waves with noise of deviation 0.1 in every y, and x through a `PositionCode`. The three that
+read a support set are trained on 1 to 10 of its points; MAML on 10, where they are compared.
 """
 
 from collections.abc import Callable
@@ -61,12 +61,8 @@ def _maml(**changes: Any) -> Learner:
 
 MODEL_BASED = {
     "noisy-sine-cnp": _reader("Garnelo et al. 2018a, on noisy sines", _cnp, 12_000),
-    "noisy-sine-anp": _reader(
-        "Kim et al. 2019, deterministic path, on noisy sines", _anp, 12_000
-    ),
-    "noisy-sine-transformer": _reader(
-        "Müller et al. 2022, on noisy sines", _transformer, 12_000
-    ),
+    "noisy-sine-anp": _reader("Kim et al. 2019, deterministic path, on noisy sines", _anp, 12_000),
+    "noisy-sine-transformer": _reader("Müller et al. 2022, on noisy sines", _transformer, 12_000),
     "noisy-sine-maml": Recipe(
         source="Finn et al. 2017, section 5.1, K = 10, with noise in y",
         learner=_maml,

@@ -58,7 +58,7 @@ class ExactPredictive:
         *,
         noise: float = NOISE,
         tasks: Sinusoids | None = None,
-        grid: tuple[int, int] = (128, 512),
+        grid: tuple[int, int] = (96, 320),
     ) -> None:
         self.noise = checks.check_float("ExactPredictive", "noise", noise, above=0)
         tasks = Sinusoids(device="cpu") if tasks is None else tasks

@@ -60,9 +60,7 @@ def constant_deviation(learners: Learners, name: str, shots: int) -> float:
     """
     learner, params = learners[name]
     options = {"shots": shots, "queries": 20, "tasks": 200, "steps": MAML_STEPS, "seed": 1}
-    test = evaluate(
-        learner, params, NoisySinusoids(device="cpu"), metric=squared_error, **options
-    )
+    test = evaluate(learner, params, NoisySinusoids(device="cpu"), metric=squared_error, **options)
     return float(test.mean[-1].sqrt())
 
 
@@ -174,5 +172,7 @@ class PredictiveExplorer(Explorer):
             if shown:
                 mean, deviation = self.answers[name].unbind(-1)
                 line.set_ydata(mean)
-                edge = lambda sign, m=mean, d=deviation: torch.stack([self.x[:, 0], m + sign * d], 1)
+                edge = lambda sign, m=mean, d=deviation: torch.stack(
+                    [self.x[:, 0], m + sign * d], 1
+                )
                 self._bands[name].set_verts([torch.cat([edge(2), edge(-2).flip(0)]).numpy()])
