@@ -28,9 +28,10 @@ MAML_STEPS = 10
 
 
 def noisy_sine_learners() -> Learners:
-    """Return the shipped learners of noisy sines by name: CNP, attentive NP, transformer, MAML."""
-    names = {"CNP": "cnp", "attentive NP": "anp", "transformer": "transformer", "MAML": "maml"}
-    return {n: pretrained.load(f"noisy-sine-{last}", device="cpu") for n, last in names.items()}
+    """Return the shipped learners of noisy sines by name, and the MAML of notebook 03."""
+    names = {"CNP": "noisy-sine-cnp", "attentive NP": "noisy-sine-anp"}
+    names |= {"transformer": "noisy-sine-transformer", "MAML": "sinusoid-maml"}
+    return {name: pretrained.load(recipe, device="cpu") for name, recipe in names.items()}
 
 
 def mean_and_band(
