@@ -1,13 +1,12 @@
 """Learners without gradient steps on noisy sines (notebook 11).
 
 All see waves with noise of deviation 0.1 in every y, and x through a `PositionCode`; they are
-trained on 1 to 10 points of a support set, for minutes. "compile": their steps are cheap enough for
-a short training without it, except the transformer's.
+trained on 1 to 10 points of a support set, for minutes, too short
+a time for compiling to pay.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 
@@ -26,13 +25,13 @@ READING = {
 }  # fmt: skip
 
 
-def _reader(source: str, learner: Callable[[], Learner], **changes: Any) -> Recipe:
+def _reader(source: str, learner: Callable[[], Learner]) -> Recipe:
     return Recipe(
         source=source,
         learner=learner,
         tasks=NoisySinusoids,
         test_tasks=NoisySinusoids,
-        training={**READING, **changes},
+        training=READING,
         testing={"shots": 10, "queries": 20, "tasks": 600, "steps": 0},
     )
 
@@ -54,7 +53,5 @@ def _transformer() -> Learner:
 MODEL_BASED = {
     "noisy-sine-cnp": _reader("Garnelo et al. 2018a, on noisy sines", _cnp),
     "noisy-sine-anp": _reader("Kim et al. 2019, deterministic path, on noisy sines", _anp),
-    "noisy-sine-transformer": _reader(
-        "Müller et al. 2022, on noisy sines", _transformer, iterations=6_000, compile=True
-    ),
+    "noisy-sine-transformer": _reader("Müller et al. 2022, on noisy sines", _transformer),
 }
