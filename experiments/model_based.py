@@ -99,7 +99,13 @@ def sines():
             for name, row in rows.items()
         }
         print(shots, json.dumps(table[shots]), flush=True)
-    return {"tasks": TASKS, "queries": QUERIES, "seed": SEED, "noise": NOISE, "table": dict(sorted(table.items()))}
+    return {
+        "tasks": TASKS,
+        "queries": QUERIES,
+        "seed": SEED,
+        "noise": NOISE,
+        "table": dict(sorted(table.items())),
+    }
 
 
 def diversity_learner():
