@@ -28,7 +28,7 @@ unit: $(READY)
 	$(TWO) --dist loadfile tests --doctest-modules mamlkit
 
 notebooks-test: $(READY)
-	$(TWO) --dist loadscope --nbval --nbval-cell-timeout=1800 notebooks
+	$(TWO) --dist loadscope --nbval --nbval-sanitize-with notebooks/sanitize.cfg --nbval-cell-timeout=1800 notebooks
 
 notebooks: $(READY)  ## execute the notebooks and keep their new outputs (BOOKS=notebooks/03*.ipynb for some)
 	$(BIN)/python tools/execute_notebooks.py $(BOOKS)
