@@ -45,7 +45,7 @@ def exercise(task: str, answer: SupportsFloat | None, *, expected: float, tolera
 
 
 def _say(mark: str, line: str) -> None:
-    """Print a line; a console that has no ✓ (cp1252, ASCII) gets a word, and ? for what it lacks."""
+    """Print a line; a console without ✓ (cp1252, ASCII) gets a word, and ? for other signs."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
         mark.encode(encoding)
