@@ -1,4 +1,4 @@
-"""`python -m experiments.imaml`: iMAML on sines, with its authors' damping and without (notebook 09).
+"""`python -m experiments.imaml`: iMAML on sines, damped like its authors, or not (notebook 09).
 
 Four hundred iterations from three seeds each, about four minutes; tested on 600 waves after the 16
 steps it was trained with. Also how far its assumptions hold: whether the inner loop has come to

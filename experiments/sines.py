@@ -1,4 +1,4 @@
-"""`python -m experiments.sines`: sine networks from several training seeds, for what notebooks say
+"""`python -m experiments.sines`: sine networks from several seeds, for what notebooks say
 of runs that are not on the page. About an hour of one core; a run that is in the file is not
 repeated, so it may be stopped and started. Every run has the paper's 70,000 iterations.
 

@@ -27,6 +27,10 @@ ROLES = {
     "random": {"color": "#999999", "linestyle": ":", "marker": "^"},
     "oracle": {"color": "#009E73", "linestyle": "-.", "marker": "D"},
     "best guess": {"color": "#CC79A7", "linestyle": (0, (5, 1)), "marker": "x"},
+    # The palette has no more; these are Paul Tol's, for the same eyes.
+    "ANIL": {"color": "#882255", "linestyle": "-.", "marker": "P"},
+    "Meta-SGD": {"color": "#117733", "linestyle": (0, (5, 1)), "marker": "*"},
+    "Reptile": {"color": "#999933", "linestyle": "--", "marker": "X"},
 }
 SUPPORT = {"color": "#E69F00", "edgecolors": "black", "s": 55, "zorder": 5}
 EDGES = {

@@ -23,7 +23,7 @@ MOST_STEPS = 5
 COLOURS = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"  # of the classes
 MARKERS = "osD^v"
 BLANK = torch.zeros(28, 28)
-SCORES = -40, 70  # of the axis; what lies beyond is drawn at its end
+SCORES = -55, 85  # of the axis; what lies beyond is drawn at its end
 
 
 class DrawYourOwn(Explorer):
@@ -247,7 +247,7 @@ class DrawYourOwn(Explorer):
         self._now.set_xdata([self.steps.value] * 2)
 
 
-def _spread(heights: list[float], gap: float = 9) -> list[float]:
+def _spread(heights: list[float], gap: float = 11) -> list[float]:
     """Return heights for names at the ends of lines: in order, and at least `gap` apart."""
     order = sorted(range(len(heights)), key=heights.__getitem__)
     placed, lowest = list(heights), SCORES[0]
