@@ -12,10 +12,6 @@ SERIES = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
 # Notebooks whose questions their solutions quote, word for word. Add one with its answers.
 ANSWERED = ("00", "01", "02", "03", "04", "05", "08", "09", "14")
 PAIRED = [path for path in SERIES if path.stem.startswith(ANSWERED)]
-    path
-    for path in SERIES
-    if path.stem[:2] in ["00", "01", "02", "03", "04", "05", "08", "09", "14"]
-]
 name = lambda path: path.stem
 
 
