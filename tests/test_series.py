@@ -100,3 +100,15 @@ def test_a_band_is_at_most_three_times_the_spread_over_seeds(book):
         spread = max(values) - min(values)
         if claim not in WIDE and spread > 0:
             assert high - low <= 3.05 * spread, (claim, found)
+
+
+@pytest.mark.parametrize("book", BANDS)
+def test_the_bands_measured_are_those_of_the_page(book):
+    """If not: `python -m experiments.bands --only 02`, after its entry in bands.json is deleted."""
+    cells = nbformat.read(NOTEBOOKS / f"{book}.ipynb", as_version=4).cells
+    text = "".join(o.get("text", "") for c in cells for o in c.get("outputs", []))
+    printed = re.findall(r"^✓ (.*): [^:]+, between (\S+) and (\S+)$", text, re.MULTILINE)
+    measured = [
+        (claim, *(f"{end:g}" for end in found["band"])) for claim, found in BANDS[book].items()
+    ]
+    assert sorted(printed) == sorted(measured)
