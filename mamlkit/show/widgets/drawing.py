@@ -23,7 +23,7 @@ MOST_STEPS = 5
 COLOURS = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"  # of the classes
 MARKERS = "osD^v"
 BLANK = torch.zeros(28, 28)
-SCORES = -55, 85  # of the axis; what lies beyond is drawn at its end
+SCORES = -55, 85  # the axis; what lies beyond is drawn at its end
 
 
 class DrawYourOwn(Explorer):
@@ -36,8 +36,8 @@ class DrawYourOwn(Explorer):
 
     State: the `pads` (a list of five lists, one pad for each shot), the pad `query`, the sliders
     `shots` and `steps`. Compute: `scores` and `probabilities` `[steps + 1, 5]`, before adaptation
-    and after each step, or None while a class has no drawing; the scores of a step have the mean 0,
-    and their softmax is the probabilities. Draw: `picture`, a PNG and a sentence.
+    and after each step, or None while a class has no drawing; the softmax of the scores, which have
+    the mean 0, is the probabilities. Draw: `picture`, a PNG and a sentence.
 
     Raises ValueError for a learner of another number of ways.
 
@@ -177,8 +177,7 @@ class DrawYourOwn(Explorer):
         with torch.no_grad():
             path = self.learner.trajectory(self.params, _balance(x, y), MOST_STEPS)
             scores = [self.learner.predict(adapted, self.query_image[None])[0] for adapted in path]
-        self.scores = torch.stack(scores)
-        self.scores = self.scores - self.scores.mean(-1, keepdim=True)
+        self.scores = torch.stack([score - score.mean() for score in scores])
         self.probabilities = self.scores.softmax(-1)
 
     def summary(self) -> str:
@@ -212,20 +211,18 @@ class DrawYourOwn(Explorer):
             ax.grid(False)
             ax.spines[:].set(visible=True, color="0.7", linewidth=0.8)
             self._thumbs.append(ax.imshow(BLANK, cmap="gray_r", vmin=0, vmax=1))
-        left, right = below.subplots(1, 2, width_ratios=[1, 1])
+        left, right = below.subplots(1, 2)
         self._bars = left.bar(range(WAYS), [0] * WAYS, color=[to_rgb(c) for c in COLOURS])
         left.set(ylim=(0, 105), xlabel="class", ylabel="probability (%)")
-        right.set(xlim=(-0.2, MOST_STEPS + 1.1), ylim=SCORES, xticks=range(MOST_STEPS + 1))
-        right.set(xlabel="gradient steps", ylabel="score (mean 0)")
         steps = range(MOST_STEPS + 1)
+        right.set(xlim=(-0.2, MOST_STEPS + 1.1), ylim=SCORES, xticks=steps)
+        right.set(xlabel="gradient steps", ylabel="score (mean 0)")
         self._lines = [
             right.plot(steps, [0] * len(steps), color=colour, marker=marker)[0]
             for colour, marker in zip(COLOURS, MARKERS, strict=True)
         ]
-        self._names = [
-            right.text(MOST_STEPS + 0.15, 0, f"class {way}", color=colour, va="center", fontsize=9)
-            for way, colour in enumerate(COLOURS)
-        ]
+        place = {"x": MOST_STEPS + 0.15, "y": 0, "va": "center", "fontsize": 9}
+        self._names = [right.text(s=f"class {w}", color=c, **place) for w, c in enumerate(COLOURS)]
         self._now = right.axvline(1, color="black", linewidth=1, alpha=0.5)
         return [*self._thumbs, *self._bars, *self._lines, *self._names, self._now]
 
@@ -234,26 +231,23 @@ class DrawYourOwn(Explorer):
         query = [] if self.query_image is None else [self.query_image]
         for thumb, images in zip(self._thumbs, [*self.drawings, query], strict=True):
             thumb.set_data(torch.stack(images).mean(0)[0] if images else BLANK)
-        ready = self.probabilities is not None
-        blank = torch.zeros(MOST_STEPS + 1, WAYS)
-        percent, scores = (100 * self.probabilities, self.scores) if ready else (blank, blank)
+        ready = self.scores is not None
+        scores = self.scores if ready else torch.zeros(MOST_STEPS + 1, WAYS)
+        percent = 100 * scores.softmax(-1) * ready
         heights = _spread(scores[-1].clamp(*SCORES).tolist())
         for way, (bar, line) in enumerate(zip(self._bars, self._lines, strict=True)):
             bar.set_height(float(percent[self.steps.value, way]))
-            line.set_ydata(scores[:, way].clamp(*SCORES))
-            self._names[way].set_y(heights[way])
-            for artist in (line, self._names[way]):
-                artist.set_visible(ready)
+            line.set(ydata=scores[:, way].clamp(*SCORES), visible=ready)
+            self._names[way].set(y=heights[way], visible=ready)
         self._now.set_xdata([self.steps.value] * 2)
 
 
 def _spread(heights: list[float], gap: float = 11) -> list[float]:
     """Return heights for names at the ends of lines: in order, and at least `gap` apart."""
-    order = sorted(range(len(heights)), key=heights.__getitem__)
     placed, lowest = list(heights), SCORES[0]
-    for way in order:
-        placed[way] = lowest = max(heights[way], lowest)
-        lowest += gap
+    for way in torch.tensor(heights).argsort().tolist():
+        placed[way] = max(heights[way], lowest)
+        lowest = placed[way] + gap
     return placed
 
 
