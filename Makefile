@@ -28,7 +28,7 @@ unit: $(READY)
 	$(TWO) --dist loadfile tests --doctest-modules mamlkit
 
 notebooks-test: $(READY)
-	$(TWO) --dist loadscope --nbval --nbval-cell-timeout=1800 notebooks
+	$(TWO) --dist loadscope --nbval --nbval-sanitize-with notebooks/sanitize.cfg --nbval-cell-timeout=1800 notebooks
 
 site: $(READY)   ## build the site in site/_build/html from the committed outputs
 	$(BIN)/python site/build.py

@@ -188,7 +188,10 @@ def test_reptiles_minibatches_differ_between_steps_and_tasks(sines):
 
 
 def test_implicit_gradient_in_closed_form():
-    """For L = ½aφ²: φ* = λθ/(a + λ), and the meta-gradient of ½bφ² is bφ* λ/(a + λ)."""
+    """For L = ½aφ²: φ* = λθ/(a + λ), and the meta-gradient of ½bφ² is bφ* λ/(a + λ).
+
+    Damped as by the authors, bφ* / (2 + a/(λ + 10)).
+    """
 
     class Scalar(torch.nn.Module):
         def __init__(self):
@@ -200,20 +203,22 @@ def test_implicit_gradient_in_closed_form():
 
     half_square = lambda prediction, target: 0.5 * (target * prediction**2).mean()
     a, b, strength = 3.0, 2.0, 1.5
-    learner = ImplicitMAML(Scalar(), half_square, lr=0.1, steps=300, strength=strength)
     one = torch.ones(1, 1, dtype=torch.float64)
     batch = TaskBatch(one, a * one, one, b * one)
-    gradient, loss = meta_gradient(learner, learner.init(), batch)
     shrink = strength / (a + strength)
-    torch.testing.assert_close(loss.item(), 0.5 * b * (0.7 * shrink) ** 2)
-    torch.testing.assert_close(gradient["value"].item(), b * 0.7 * shrink * shrink)
+    settings = {"lr": 0.1, "steps": 300, "strength": strength}
+    for damping, factor in (((0, 0), shrink), ((1.0, 10.0), 1 / (2 + a / (strength + 10)))):
+        learner = ImplicitMAML(Scalar(), half_square, damping=damping, **settings)
+        gradient, loss = meta_gradient(learner, learner.init(), batch)
+        torch.testing.assert_close(loss.item(), 0.5 * b * (0.7 * shrink) ** 2)
+        torch.testing.assert_close(gradient["value"].item(), b * 0.7 * shrink * factor)
 
 
 def test_implicit_gradient_approaches_that_of_the_whole_path(sines):
     """Differentiating through many proximal steps gives the same, once they come to rest."""
     torch.manual_seed(0)
     settings = {"lr": 0.05, "steps": 400, "strength": 5.0}
-    learner = ImplicitMAML(named_network(), mse_loss, iterations=30, **settings)
+    learner = ImplicitMAML(named_network(), mse_loss, iterations=30, damping=(0, 0), **settings)
     batch, params = double(sines.sample(2, 5, 5)), learner.init()
     found, _ = meta_gradient(learner, params, batch)
 

@@ -55,8 +55,10 @@ def test_a_mutation_turns_the_notebook_red(mutation, tmp_path):
         source = path.read_text("utf8")
         assert source.count(healthy) == 1
         path.write_text(source.replace(healthy, sick), "utf8")
+    sanitize = f"--nbval-sanitize-with={ROOT / 'notebooks' / 'sanitize.cfg'}"
+    command = [sys.executable, "-m", "pytest", "-q", "--nbval", sanitize, "-p", "no:cacheprovider"]
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--nbval", "-p", "no:cacheprovider", BY_HAND],
+        [*command, BY_HAND],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,

@@ -19,8 +19,13 @@ class ImplicitMAML(MAML):
     (I + ∇²L(φ)/λ)⁻¹ ∇L_query(φ) (lemma 1), whatever the path, found by a few iterations of
     conjugate gradients (algorithm 2). Memory does not grow with the inner steps.
 
+    Few steps do not come to rest, few iterations do not solve the equation, and a Hessian away
+    from an optimum need not be positive. So the authors' code damps: it solves with
+    (1 + 1) I + ∇²L(φ)/(λ + 10), which is not in the paper, and so does this. Without curvature
+    that halves the gradient, which Adam does not notice. `damping=(0, 0)` is the lemma.
+
     lr: of the inner loop. steps: enough to come to rest. strength: λ; larger stays nearer to θ.
-    iterations: of conjugate gradients.
+    iterations: of conjugate gradients. damping: what is added to I, and to λ.
 
     >>> import torch
     >>> from mamlkit import SineNetwork
@@ -40,10 +45,13 @@ class ImplicitMAML(MAML):
         steps: int = 16,
         strength: float = 2.0,
         iterations: int = 5,
+        damping: tuple[float, float] = (1.0, 10.0),
     ) -> None:
         hint = "use a positive number such as 2.0"
         self.strength = checks.check_float("ImplicitMAML", "strength", strength, above=0, hint=hint)
         self.iterations = checks.check_int("ImplicitMAML", "iterations", iterations, low=1)
+        name = "damping"
+        self.damping = tuple(checks.check_float("ImplicitMAML", name, d, low=0) for d in damping)
         super().__init__(module, loss, lr=lr, steps=steps)
 
     def inner_step(
@@ -65,10 +73,11 @@ class ImplicitMAML(MAML):
         *_, phi = self.inner_loop(start, task.support, self.steps, True)
         phi = {name: value.detach() for name, value in phi.items()}
         slope = lambda theta: grad(self.task_loss)(theta, *task.support)
+        more, stronger = self.damping
 
         def product(v: Params) -> Params:
             curved = grad(lambda theta: _dot(slope(theta), v))(phi)  # the Hessian times v
-            return {name: v[name] + curved[name] / self.strength for name in v}
+            return {n: (1 + more) * v[n] + curved[n] / (self.strength + stronger) for n in v}
 
         direction = conjugate_gradients(
             product, grad(self.task_loss)(phi, *task.query), self.iterations

@@ -18,7 +18,7 @@ from torch import Tensor
 from mamlkit.evaluation import Evaluation
 from mamlkit.training.loop import Run
 
-# Okabe and Ito's colours, safe for colour-blind readers; the line style says the same again.
+# Okabe and Ito's colours, then Tol's: for colour-blind readers. The line style says the same again.
 ROLES = {
     "truth": {"color": "#000000", "linestyle": "-", "linewidth": 1.5},
     "MAML": {"color": "#0072B2", "linestyle": "-", "marker": "o"},
@@ -27,6 +27,9 @@ ROLES = {
     "random": {"color": "#999999", "linestyle": ":", "marker": "^"},
     "oracle": {"color": "#009E73", "linestyle": "-.", "marker": "D"},
     "best guess": {"color": "#CC79A7", "linestyle": (0, (5, 1)), "marker": "x"},
+    "ANIL": {"color": "#882255", "linestyle": "-.", "marker": "P"},
+    "Meta-SGD": {"color": "#117733", "linestyle": (0, (5, 1)), "marker": "*"},
+    "Reptile": {"color": "#999933", "linestyle": "--", "marker": "X"},
 }
 SUPPORT = {"color": "#E69F00", "edgecolors": "black", "s": 55, "zorder": 5}
 EDGES = {

@@ -23,6 +23,7 @@ MOST_STEPS = 5
 COLOURS = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"  # of the classes
 MARKERS = "osD^v"
 BLANK = torch.zeros(28, 28)
+SCORES = -55, 85  # the axis; what lies beyond is drawn at its end
 
 
 class DrawYourOwn(Explorer):
@@ -34,8 +35,9 @@ class DrawYourOwn(Explorer):
     seed: of the examples that the buttons choose.
 
     State: the `pads` (a list of five lists, one pad for each shot), the pad `query`, the sliders
-    `shots` and `steps`. Compute: `probabilities` `[steps + 1, 5]`, before adaptation and after each
-    step, or None while a class has no drawing. Draw: `picture`, a PNG and a sentence.
+    `shots` and `steps`. Compute: `scores` and `probabilities` `[steps + 1, 5]`, before adaptation
+    and after each step, or None while a class has no drawing; the softmax of the scores, which have
+    the mean 0, is the probabilities. Draw: `picture`, a PNG and a sentence.
 
     Raises ValueError for a learner of another number of ways.
 
@@ -167,7 +169,7 @@ class DrawYourOwn(Explorer):
         self.drawings = [[image for image in images if image is not None] for images in shown]
         self.query_image = self.query.character()
         self.empty = [way for way, images in enumerate(self.drawings) if not images]
-        self.probabilities = None
+        self.scores = self.probabilities = None
         if self.empty or self.query_image is None:
             return
         x = torch.stack([image for images in self.drawings for image in images])
@@ -175,7 +177,8 @@ class DrawYourOwn(Explorer):
         with torch.no_grad():
             path = self.learner.trajectory(self.params, _balance(x, y), MOST_STEPS)
             scores = [self.learner.predict(adapted, self.query_image[None])[0] for adapted in path]
-        self.probabilities = torch.stack(scores).softmax(-1)
+        self.scores = torch.stack([score - score.mean() for score in scores])
+        self.probabilities = self.scores.softmax(-1)
 
     def summary(self) -> str:
         """Return what the picture shows, in words and numbers."""
@@ -199,7 +202,7 @@ class DrawYourOwn(Explorer):
     # Draw
 
     def build_figure(self, figure: Figure) -> list[Artist]:
-        """Draw thumbnails as the model sees them, bars for now, lines over the steps."""
+        """Draw thumbnails as the model sees them, bars for now, lines of scores over the steps."""
         above, below = figure.subfigures(2, 1, height_ratios=[1, 2.4])
         self._thumbs = []
         for way, ax in enumerate(above.subplots(1, WAYS + 1)):
@@ -208,31 +211,44 @@ class DrawYourOwn(Explorer):
             ax.grid(False)
             ax.spines[:].set(visible=True, color="0.7", linewidth=0.8)
             self._thumbs.append(ax.imshow(BLANK, cmap="gray_r", vmin=0, vmax=1))
-        left, right = below.subplots(1, 2, width_ratios=[1, 1])
+        left, right = below.subplots(1, 2)
         self._bars = left.bar(range(WAYS), [0] * WAYS, color=[to_rgb(c) for c in COLOURS])
         left.set(ylim=(0, 105), xlabel="class", ylabel="probability (%)")
-        right.set(xlim=(-0.2, MOST_STEPS + 0.2), ylim=(-3, 105))
-        right.set(xlabel="gradient steps", ylabel="probability (%)")
         steps = range(MOST_STEPS + 1)
+        right.set(xlim=(-0.2, MOST_STEPS + 1.1), ylim=SCORES, xticks=steps)
+        right.set(xlabel="gradient steps", ylabel="score (mean 0)")
         self._lines = [
             right.plot(steps, [0] * len(steps), color=colour, marker=marker)[0]
             for colour, marker in zip(COLOURS, MARKERS, strict=True)
         ]
+        place = {"x": MOST_STEPS + 0.15, "y": 0, "va": "center", "fontsize": 9}
+        self._names = [right.text(s=f"class {w}", color=c, **place) for w, c in enumerate(COLOURS)]
         self._now = right.axvline(1, color="black", linewidth=1, alpha=0.5)
-        return [*self._thumbs, *self._bars, *self._lines, self._now]
+        return [*self._thumbs, *self._bars, *self._lines, *self._names, self._now]
 
     def move(self) -> None:
         """Show the drawings' means and the probabilities, if there are any yet."""
         query = [] if self.query_image is None else [self.query_image]
         for thumb, images in zip(self._thumbs, [*self.drawings, query], strict=True):
             thumb.set_data(torch.stack(images).mean(0)[0] if images else BLANK)
-        ready = self.probabilities is not None
-        percent = 100 * self.probabilities if ready else torch.zeros(MOST_STEPS + 1, WAYS)
+        ready = self.scores is not None
+        scores = self.scores if ready else torch.zeros(MOST_STEPS + 1, WAYS)
+        percent = 100 * scores.softmax(-1) * ready
+        heights = _spread(scores[-1].clamp(*SCORES).tolist())
         for way, (bar, line) in enumerate(zip(self._bars, self._lines, strict=True)):
             bar.set_height(float(percent[self.steps.value, way]))
-            line.set_ydata(percent[:, way])
-            line.set_visible(ready)
+            line.set(ydata=scores[:, way].clamp(*SCORES), visible=ready)
+            self._names[way].set(y=heights[way], visible=ready)
         self._now.set_xdata([self.steps.value] * 2)
+
+
+def _spread(heights: list[float], gap: float = 11) -> list[float]:
+    """Return heights for names at the ends of lines: in order, and at least `gap` apart."""
+    placed, lowest = list(heights), SCORES[0]
+    for way in torch.tensor(heights).argsort().tolist():
+        placed[way] = max(heights[way], lowest)
+        lowest = placed[way] + gap
+    return placed
 
 
 def _balance(

@@ -214,10 +214,12 @@ class KShotExplorer(Explorer):
         )  # fmt: skip
         right.set_xticks(range(0, MOST_STEPS + 1, 5))
         handles, labels = self.left.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=8, fontsize=9)
+        legend = figure.legend(handles, labels, loc="outside upper center", ncols=8, fontsize=9)
+        entries = zip(legend.legend_handles, legend.get_texts(), strict=True)
+        self._keys = dict(zip(labels, entries, strict=True))
         parts = self._lines, self._earlier, self._errors
         artists = [artist for part in parts for artist in part.values()]
-        return [self._truth, *artists, self._support, self._now]
+        return [self._truth, *artists, self._support, self._now, legend]
 
     def move(self) -> None:
         """Move the artists to what was computed."""
@@ -227,6 +229,8 @@ class KShotExplorer(Explorer):
             shown = name in self.curves
             for part in (self._lines, self._earlier, self._errors):
                 part[name].set_visible(shown)
+            for artist in self._keys[name]:
+                artist.set_visible(shown)
             if shown:
                 fits = self.fits[name][..., 0].nan_to_num(1e6, 1e6, -1e6).clamp(-1e6, 1e6)
                 self._lines[name].set_ydata(fits[now])

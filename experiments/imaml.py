@@ -1,0 +1,69 @@
+"""`python -m experiments.imaml`: iMAML on sines, damped like its authors, or not (notebook 09).
+
+Four hundred iterations from three seeds each, about four minutes; tested on 600 waves after the 16
+steps it was trained with. Also how far its assumptions hold: whether the inner loop has come to
+rest, and how well five conjugate gradients solve their equation, both on 25 fresh tasks.
+"""
+
+from pathlib import Path
+
+import torch
+from torch.func import grad
+from torch.nn.functional import mse_loss
+
+from benchmarks.records import load_average, provenance, write
+from mamlkit import ImplicitMAML, SineNetwork, Sinusoids, evaluate, fit
+from mamlkit.learners.imaml import conjugate_gradients
+
+RESULTS = Path(__file__).parent / "results" / "imaml.json"
+
+
+def norm(tree):
+    return torch.cat([value.flatten() for value in tree.values()]).norm()
+
+
+def assumptions(learner, params, task):
+    """The regularised gradient at the end over that at the start; the residual of the equation."""
+    slope = lambda p: grad(learner.task_loss)(p, *task.support)
+    *_, phi = learner.inner_loop(params, task.support, learner.steps, True)
+    phi = {name: value.detach() for name, value in phi.items()}
+    pulled = {n: g + learner.strength * (phi[n] - params[n]) for n, g in slope(phi).items()}
+    more, stronger = learner.damping
+
+    def product(v):
+        dot = lambda p: sum((g * v[n]).sum() for n, g in slope(p).items())
+        curved = grad(dot)(phi)
+        return {n: (1 + more) * v[n] + curved[n] / (learner.strength + stronger) for n in v}
+
+    b = grad(learner.task_loss)(phi, *task.query)
+    solved = product(conjugate_gradients(product, b, learner.iterations))
+    residual = norm({n: solved[n] - b[n] for n in b}) / norm(b)
+    return float(norm(pulled) / norm(slope(params))), float(residual)
+
+
+def main():
+    """Train both kinds; write errors before and after the inner loop, and the assumptions."""
+    torch.set_num_threads(1)
+    sines, rows = Sinusoids(device="cpu"), []
+    for damping in ((1.0, 10.0), (0.0, 0.0)):
+        for seed in range(3):
+            torch.manual_seed(seed)
+            learner = ImplicitMAML(SineNetwork(), mse_loss, lr=0.01, damping=damping)
+            run = fit(learner, sines, iterations=400, shots=5, queries=5, seed=seed, device="cpu",
+                      compile=False, max_skipped=10, progress=False)  # fmt: skip
+            row = {"damping": damping, "seed": seed}
+            for name, params in (("fresh", learner.init()), ("trained", run.params)):
+                mean = evaluate(learner, params, sines, shots=5, queries=100, steps=16, seed=1).mean
+                row[name] = {"before": round(float(mean[0]), 2), "after": round(float(mean[16]), 2)}
+                batch = sines.sample(25, shots=5, queries=5)
+                pairs = [assumptions(learner, params, batch.task(i)) for i in range(25)]
+                rest, residual = torch.tensor(pairs).mean(0).tolist()
+                row[name]["gradient at the end / at the start"] = round(rest, 2)
+                row[name]["residual of the equation"] = round(residual, 2)
+            rows.append(row)
+            print(row, flush=True)
+    write(RESULTS, {"run": provenance(load_average(), "python -m experiments.imaml"), "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
