@@ -57,16 +57,14 @@ def _tidy(output):
 
 def _joined(outputs):
     """Neighbouring pieces of one stream as one piece, blank ones dropped."""
-    kept = []
+    joined = []
     for output in outputs:
-        if output.output_type == "stream" and not re.sub(r"\s", "", output.text):
-            continue
-        last = kept[-1] if kept else None
+        last = joined[-1] if joined else None
         if last and last.output_type == output.output_type == "stream" and last.name == output.name:
             last.text += output.text
         else:
-            kept.append(output)
-    return kept
+            joined.append(output)
+    return [o for o in joined if o.output_type != "stream" or o.text.strip()]
 
 
 def main(paths):
