@@ -4,7 +4,6 @@ Progress bars are reduced to their last state, live widgets to their still pictu
 everything that differs from run to run without saying anything is dropped.
 """
 
-import re
 import sys
 import time
 from pathlib import Path
