@@ -8,7 +8,9 @@ from mamlkit.learners.imaml import ImplicitMAML
 from mamlkit.learners.maml import MAML, FirstOrderMAML
 from mamlkit.learners.maml_plus_plus import MAMLPlusPlus
 from mamlkit.learners.meta_sgd import MetaSGD
+from mamlkit.learners.metric import MatchingNetwork, PrototypicalNetwork
 from mamlkit.learners.protomaml import ProtoMAML
+from mamlkit.learners.relation import RelationNetwork, relation_loss
 from mamlkit.learners.reptile import Reptile
 from mamlkit.learners.zero_head import ZeroHead
 from mamlkit.models.networks import OmniglotNetwork, SineNetwork
@@ -41,11 +43,14 @@ __all__ = [
     "ImplicitMAML",
     "Learner",
     "MAMLPlusPlus",
+    "MatchingNetwork",
     "MetaParams",
     "MetaSGD",
     "MetaStep",
     "OmniglotNetwork",
     "ProtoMAML",
+    "PrototypicalNetwork",
+    "RelationNetwork",
     "Reptile",
     "Run",
     "SineNetwork",
@@ -61,6 +66,7 @@ __all__ = [
     "glyphs",
     "meta_gradient",
     "omniglot",
+    "relation_loss",
     "shuffled_split",
     "sine",
     "vinyals_split",

@@ -1,11 +1,12 @@
 """Named experiments as data: the learner, its tasks, the training and the test."""
 
 from mamlkit.recipes.omniglot import OMNIGLOT
+from mamlkit.recipes.omniglot_metric import OMNIGLOT_METRIC
 from mamlkit.recipes.omniglot_paper import OMNIGLOT_PAPER
 from mamlkit.recipes.omniglot_variants import OMNIGLOT_VARIANTS
 from mamlkit.recipes.recipe import Recipe
 from mamlkit.recipes.sinusoid import SINUSOID
 
-RECIPES = {**SINUSOID, **OMNIGLOT, **OMNIGLOT_PAPER, **OMNIGLOT_VARIANTS}
+RECIPES = {**SINUSOID, **OMNIGLOT, **OMNIGLOT_PAPER, **OMNIGLOT_VARIANTS, **OMNIGLOT_METRIC}
 
 __all__ = ["RECIPES", "Recipe"]
