@@ -1,11 +1,13 @@
-"""`python -m experiments.metric`: prototypical and matching networks on Omniglot.
+"""`python -m experiments.metric`: prototypical, matching and relation networks on Omniglot.
 
-Trains one of `RUNS` with a seed (or goes on where a folder holds a part of it) and tests it on
-1,000 new tasks in the four usual settings, fifteen queries of each class together, and on 600 tasks
-with one query of each class, each predicted alone beside the support set. Everything goes to
-results/metric.json; no iteration is chosen, the last one counts. "snell" is the recipe that ships;
-the small ones, of 16 filters, compare training episodes and distances with each other. Every run
-uses the learning rate of the paper, halved after each fifth of its episodes.
+Trains one of `RUNS` with a seed (or goes on where a folder holds a part of it) and tests it in the
+four usual settings, fifteen queries of each class together on 1,000 new tasks: answered by
+prototypes, and by attention to single drawings, as a matching network does (with one shot the two
+are the same). "snell" is the recipe that ships; it is also tested on 600 tasks with one query of
+each class, each predicted alone beside the support set. The small runs, of 16 filters, compare
+training episodes and distances with each other, on 600 tasks with five queries of each class.
+Everything goes to results/metric.json; no iteration is chosen, the last one counts. Every run uses
+the learning rate of the paper, halved after each fifth of its episodes.
 """
 
 from functools import partial
@@ -13,32 +15,41 @@ from pathlib import Path
 
 import click
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import StepLR
 
 from benchmarks.records import ROOT, load_average, provenance, read, write
 from experiments.accuracy import percent
-from mamlkit import MatchingNetwork, PrototypicalNetwork, evaluate, fit, pretrained
+from mamlkit import (
+    MatchingNetwork,
+    PrototypicalNetwork,
+    RelationNetwork,
+    evaluate,
+    fit,
+    pretrained,
+    relation_loss,
+)
 from mamlkit.recipes import RECIPES
 from mamlkit.recipes.omniglot import SETTINGS
 from mamlkit.recipes.omniglot_metric import TRAINING, embedding, tasks
 from mamlkit.recipes.recipe import TEST_SEED
 
 RESULTS = Path(__file__).parent / "results" / "metric.json"
-PROTO, MATCHING = PrototypicalNetwork, MatchingNetwork
-RUNS = {  # the learner; filters; ways, shots and queries of a training episode
-    "snell": (PROTO, 64, (20, 1, 5), {}),
-    "5-way": (PROTO, 64, (5, 1, 15), {}),
-    "small 5-way 1-shot": (PROTO, 16, (5, 1, 15), {}),
-    "small 5-way 5-shot": (PROTO, 16, (5, 5, 15), {}),
-    "small 20-way 1-shot": (PROTO, 16, (20, 1, 5), {}),
-    "small 60-way 1-shot": (PROTO, 16, (60, 1, 5), {}),
-    "small cosine": (MATCHING, 16, (20, 1, 5), {"distance": "cosine"}),
-    "small cosine, learned": (
-        MATCHING, 16, (20, 1, 5), {"distance": "cosine", "learn_temperature": True},
-    ),
-    "small euclidean": (MATCHING, 16, (20, 1, 5), {"distance": "euclidean"}),
-}  # fmt: skip
+EUCLIDEAN, COSINE = {"distance": "euclidean"}, {"distance": "cosine"}
+LEARNED = {"learn_temperature": True}
+RUNS = {  # filters; ways, shots and queries of a training episode; the learner's options
+    "snell": (64, (20, 1, 5), EUCLIDEAN),
+    "5-way": (64, (5, 1, 15), EUCLIDEAN),
+    "small 5-way 1-shot": (16, (5, 1, 15), EUCLIDEAN),
+    "small 5-way 5-shot": (16, (5, 5, 15), EUCLIDEAN),
+    "small 20-way 1-shot": (16, (20, 1, 5), EUCLIDEAN),
+    "small 60-way 1-shot": (16, (60, 1, 5), EUCLIDEAN),
+    "small cosine": (16, (20, 1, 5), COSINE),
+    "small cosine, learned": (16, (20, 1, 5), COSINE | LEARNED),
+    "small euclidean, learned": (16, (20, 1, 5), EUCLIDEAN | LEARNED),
+    "small relation": (16, (20, 1, 5), None),
+}
 
 
 @click.command()
@@ -60,33 +71,49 @@ def main(name, split, seed, iterations, runs, out):
     write(RESULTS, sorted([*(r for r in read(RESULTS, []) if key(r) != key(row)), row], key=key))
 
 
+def build(name, ways, kind=PrototypicalNetwork):
+    """Return the learner of a run for so many ways."""
+    filters, _, options = RUNS[name]
+    if options is None:
+        layers = nn.Linear(2 * filters, 64), nn.ReLU(), nn.Linear(64, 1)
+        module = embedding(filters), nn.Sequential(*layers)
+        return RelationNetwork(*module, relation_loss, ways=ways)
+    return kind(embedding(filters), cross_entropy, ways=ways, **options)
+
+
 def train(name, split, seed, iterations, runs):
-    """Return the run of one of `RUNS`, and a function from ways to its learner in the test."""
-    kind, filters, (ways, shots, queries), options = RUNS[name]
-    learner = lambda ways: kind(embedding(filters), cross_entropy, ways=ways, **options)
+    """Return the run of one of `RUNS`, trained or found."""
+    ways, shots, queries = RUNS[name][1]
     changes = {"iterations": iterations, "shots": shots, "queries": queries, "seed": seed}
     changes["schedule"] = partial(StepLR, step_size=max(1, iterations // 5), gamma=0.5)
     torch.manual_seed(seed)
     folder = runs / f"{name.replace(',', '').replace(' ', '-')}-{split}-{seed}"
-    run = fit(learner(ways), tasks(split, ways), device="cpu", checkpoint=folder,
-              checkpoint_every=250, **{**TRAINING, **changes})  # fmt: skip
-    return run, learner
+    return fit(build(name, ways), tasks(split, ways), device="cpu", checkpoint=folder,
+               checkpoint_every=250, **{**TRAINING, **changes})  # fmt: skip
 
 
 def measure(name, split, seed, iterations, runs, save=None):
     """Train and test once; return what metric.json keeps of it."""
-    run, learner = train(name, split, seed, iterations, runs)
+    run = train(name, split, seed, iterations, runs)
     row = {"name": name, "split": split, "seed": seed, "iterations": run.iterations}
-    row |= {"seconds": round(run.seconds, 1), "together": {}, "apart": {}}
-    for ways, shots in SETTINGS:
-        test = partial(evaluate, learner(ways), run.params, tasks(split, ways, test=True),
-                       shots=shots, steps=0, seed=TEST_SEED)  # fmt: skip
-        setting = f"{ways}-way {shots}-shot"
-        row["together"][setting] = percent(test(queries=15, tasks=1_000))
-        if not name.startswith("small"):
-            row["apart"][setting] = percent(test(queries=1, tasks=600, transductive=False))
+    row |= {"seconds": round(run.seconds, 1), "episode": RUNS[name][1]}
     log = run.params.temperature.get("log")
     row["temperature"] = None if log is None else round(log.exp().item(), 4)
+    small = name.startswith("small")
+    size = {"queries": 5, "tasks": 600} if small else {"queries": 15, "tasks": 1_000}
+    kinds = {"prototypes": PrototypicalNetwork, "attention": MatchingNetwork}
+    for ways, shots in SETTINGS:
+        setting, test = f"{ways}-way {shots}-shot", tasks(split, ways, test=True)
+        judge = partial(evaluate, params=run.params, distribution=test, shots=shots, steps=0,
+                        seed=TEST_SEED)  # fmt: skip
+        for answer, kind in kinds.items():
+            if answer == "prototypes" or (shots > 1 and RUNS[name][2]):
+                learner = build(name, ways, kind)
+                row.setdefault(answer, {})[setting] = percent(judge(learner, **size))
+        if not small:
+            alone = {"queries": 1, "tasks": 600, "transductive": False}
+            learner = build(name, ways)
+            row.setdefault("apart", {})[setting] = percent(judge(learner, **alone))
     if save:
         save(split, run, seed)
     return row
