@@ -4,10 +4,11 @@ Trains one of `RUNS` with a seed (or goes on where a folder holds a part of it) 
 four usual settings, fifteen queries of each class together on 1,000 new tasks: answered by
 prototypes, and by attention to single drawings, as a matching network does (with one shot the two
 are the same). "snell" is the recipe that ships; it is also tested on 600 tasks with one query of
-each class, each predicted alone beside the support set. The small runs, of 16 filters, compare
-training episodes and distances with each other, on 600 tasks with five queries of each class.
-Everything goes to results/metric.json; no iteration is chosen, the last one counts. Every run uses
-the learning rate of the paper, halved after each fifth of its episodes.
+each class, each predicted alone beside the support set. The small runs, of 32 filters that step
+over every other position, compare training episodes and distances with each other, on 600 tasks
+with three queries of each class. Everything goes to results/metric.json; no iteration is chosen, the
+last one counts. Every run uses the learning rate of the paper, halved after each fifth of its
+episodes.
 """
 
 from functools import partial
@@ -23,6 +24,7 @@ from benchmarks.records import ROOT, load_average, provenance, read, write
 from experiments.accuracy import percent
 from mamlkit import (
     MatchingNetwork,
+    OmniglotNetwork,
     PrototypicalNetwork,
     RelationNetwork,
     evaluate,
@@ -41,14 +43,14 @@ LEARNED = {"learn_temperature": True}
 RUNS = {  # filters; ways, shots and queries of a training episode; the learner's options
     "snell": (64, (20, 1, 5), EUCLIDEAN),
     "5-way": (64, (5, 1, 15), EUCLIDEAN),
-    "small 5-way 1-shot": (16, (5, 1, 15), EUCLIDEAN),
-    "small 5-way 5-shot": (16, (5, 5, 15), EUCLIDEAN),
-    "small 20-way 1-shot": (16, (20, 1, 5), EUCLIDEAN),
-    "small 60-way 1-shot": (16, (60, 1, 5), EUCLIDEAN),
-    "small cosine": (16, (20, 1, 5), COSINE),
-    "small cosine, learned": (16, (20, 1, 5), COSINE | LEARNED),
-    "small euclidean, learned": (16, (20, 1, 5), EUCLIDEAN | LEARNED),
-    "small relation": (16, (20, 1, 5), None),
+    "small 5-way 1-shot": (32, (5, 1, 15), EUCLIDEAN),
+    "small 5-way 5-shot": (32, (5, 5, 15), EUCLIDEAN),
+    "small 20-way 1-shot": (32, (20, 1, 5), EUCLIDEAN),
+    "small 60-way 1-shot": (32, (60, 1, 5), EUCLIDEAN),
+    "small cosine": (32, (20, 1, 5), COSINE),
+    "small cosine, learned": (32, (20, 1, 5), COSINE | LEARNED),
+    "small euclidean, learned": (32, (20, 1, 5), EUCLIDEAN | LEARNED),
+    "small relation": (32, (20, 1, 5), None),
 }
 
 
@@ -74,11 +76,14 @@ def main(name, split, seed, iterations, runs, out):
 def build(name, ways, kind=PrototypicalNetwork):
     """Return the learner of a run for so many ways."""
     filters, _, options = RUNS[name]
+    if name.startswith("small"):
+        module = OmniglotNetwork(ways, filters=filters, features="all").body
+    else:
+        module = embedding(filters)
     if options is None:
-        layers = nn.Linear(2 * filters, 64), nn.ReLU(), nn.Linear(64, 1)
-        module = embedding(filters), nn.Sequential(*layers)
-        return RelationNetwork(*module, relation_loss, ways=ways)
-    return kind(embedding(filters), cross_entropy, ways=ways, **options)
+        layers = nn.Linear(2 * 4 * filters, 64), nn.ReLU(), nn.Linear(64, 1)
+        return RelationNetwork(module, nn.Sequential(*layers), relation_loss, ways=ways)
+    return kind(module, cross_entropy, ways=ways, **options)
 
 
 def train(name, split, seed, iterations, runs):
@@ -88,6 +93,7 @@ def train(name, split, seed, iterations, runs):
     changes["schedule"] = partial(StepLR, step_size=max(1, iterations // 5), gamma=0.5)
     torch.manual_seed(seed)
     folder = runs / f"{name.replace(',', '').replace(' ', '-')}-{split}-{seed}"
+    changes["compile"] = "auto" if name in ("snell", "5-way") else False
     return fit(build(name, ways), tasks(split, ways), device="cpu", checkpoint=folder,
                checkpoint_every=250, **{**TRAINING, **changes})  # fmt: skip
 
@@ -100,14 +106,14 @@ def measure(name, split, seed, iterations, runs, save=None):
     log = run.params.temperature.get("log")
     row["temperature"] = None if log is None else round(log.exp().item(), 4)
     small = name.startswith("small")
-    size = {"queries": 5, "tasks": 600} if small else {"queries": 15, "tasks": 1_000}
+    size = {"queries": 3, "tasks": 600} if small else {"queries": 15, "tasks": 1_000}
     kinds = {"prototypes": PrototypicalNetwork, "attention": MatchingNetwork}
     for ways, shots in SETTINGS:
         setting, test = f"{ways}-way {shots}-shot", tasks(split, ways, test=True)
         judge = partial(evaluate, params=run.params, distribution=test, shots=shots, steps=0,
                         seed=TEST_SEED)  # fmt: skip
         for answer, kind in kinds.items():
-            if answer == "prototypes" or (shots > 1 and RUNS[name][2]):
+            if answer == "prototypes" or (shots > 1 and not small):
                 learner = build(name, ways, kind)
                 row.setdefault(answer, {})[setting] = percent(judge(learner, **size))
         if not small:

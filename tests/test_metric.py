@@ -170,14 +170,15 @@ def test_a_plain_module_trains_and_is_measured(name, alphabet):
     """Any embedding, through fit and evaluate; a learned temperature moves."""
     torch.manual_seed(0)
     module = nn.Sequential(nn.Flatten(), nn.Linear(784, 16))
-    relation = nn.Sequential(nn.Linear(32, 8), nn.ReLU(), nn.Linear(8, 1))
+    relation = nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 1))
     learner = (
         RelationNetwork(module, relation, relation_loss, ways=5)
         if name == "relation"
         else KINDS[name](module, cross_entropy, ways=5)
     )
     episodes, test = FewShot(alphabet, 5, device="cpu"), {"shots": 2, "queries": 5, "tasks": 100}
-    settings = {"iterations": 60, "shots": 2, "queries": 5, "tasks_per_batch": 4}
+    settings = {"iterations": 150, "shots": 2, "queries": 5, "tasks_per_batch": 4}
+    settings["optimizer"] = partial(torch.optim.Adam, lr=3e-3)
     run = fit(learner, episodes, **settings, device="cpu", progress=False)
     before, after = (
         evaluate(learner, p, episodes, **test, steps=1) for p in (learner.init(), run.params)

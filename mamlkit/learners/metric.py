@@ -60,8 +60,9 @@ class PrototypicalNetwork(Learner):
 
     def init(self) -> MetricParams:
         """Copy the module's trainable parameters; beside them log τ, if it is learned."""
-        log = {"log": torch.tensor(self.temperature).log()} if self.learn_temperature else {}
-        return MetricParams(super().init(), log)
+        weights = super().init()
+        start = next(iter(weights.values())).new_tensor(self.temperature).log()
+        return MetricParams(weights, {"log": start} if self.learn_temperature else {})
 
     def embed(self, params: MetricParams, x: Tensor) -> Tensor:
         """Return the features of x `[points, ...]`, `[points, features]`."""
