@@ -6,9 +6,9 @@ prototypes, and by attention to single drawings, as a matching network does (wit
 are the same). "snell" is the recipe that ships; it is also tested on 600 tasks with one query of
 each class, each predicted alone beside the support set. The small runs, of 32 filters that step
 over every other position, compare training episodes and distances with each other, on 600 tasks
-with three queries of each class. Everything goes to results/metric.json; no iteration is chosen, the
-last one counts. Every run uses the learning rate of the paper, halved after each fifth of its
-episodes.
+with three queries of each class. Everything goes to results/metric.json; no iteration is chosen,
+the last one counts. The small runs halve the learning rate of the paper after each fifth of their
+episodes, the others as the recipe does, however early they are stopped.
 """
 
 from functools import partial
@@ -90,10 +90,11 @@ def train(name, split, seed, iterations, runs):
     """Return the run of one of `RUNS`, trained or found."""
     ways, shots, queries = RUNS[name][1]
     changes = {"iterations": iterations, "shots": shots, "queries": queries, "seed": seed}
-    changes["schedule"] = partial(StepLR, step_size=max(1, iterations // 5), gamma=0.5)
     torch.manual_seed(seed)
     folder = runs / f"{name.replace(',', '').replace(' ', '-')}-{split}-{seed}"
-    changes["compile"] = "auto" if name in ("snell", "5-way") else False
+    if name.startswith("small"):
+        changes["schedule"] = partial(StepLR, step_size=max(1, iterations // 5), gamma=0.5)
+        changes["compile"] = False
     return fit(build(name, ways), tasks(split, ways), device="cpu", checkpoint=folder,
                checkpoint_every=250, **{**TRAINING, **changes})  # fmt: skip
 
