@@ -60,14 +60,16 @@ RUNS = {  # filters; ways, shots and queries of a training episode; the learner'
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--iterations", type=int, default=TRAINING["iterations"], show_default=True)
 @click.option("--runs", type=click.Path(path_type=Path), default=ROOT / "runs", help="Checkpoints.")
+@click.option("--quick", is_flag=True, help="Test on 600 tasks, 5 queries, together, as a look.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where the weights of snell go.")
-def main(name, split, seed, iterations, runs, out):
+def main(name, split, seed, iterations, runs, quick, out):
     """Train and test one run. Other rows of metric.json stay."""
     torch.set_num_threads(1)
     load = load_average()
     command = f"python -m experiments.metric --run '{name}' --split {split} --seed {seed}"
     command = f"{command} --iterations {iterations}"
-    row = measure(name, split, seed, iterations, runs, out and partial(ship, out, command))
+    command += " --quick" if quick else ""
+    row = measure(name, split, seed, iterations, runs, quick, out and partial(ship, out, command))
     row["run"] = provenance(load, command)
     key = lambda row: (row["split"], row["name"], row["seed"], row["iterations"])
     write(RESULTS, sorted([*(r for r in read(RESULTS, []) if key(r) != key(row)), row], key=key))
@@ -99,25 +101,26 @@ def train(name, split, seed, iterations, runs):
                checkpoint_every=250, **{**TRAINING, **changes})  # fmt: skip
 
 
-def measure(name, split, seed, iterations, runs, save=None):
+def measure(name, split, seed, iterations, runs, quick=False, save=None):
     """Train and test once; return what metric.json keeps of it."""
     run = train(name, split, seed, iterations, runs)
     row = {"name": name, "split": split, "seed": seed, "iterations": run.iterations}
     row |= {"seconds": round(run.seconds, 1), "episode": RUNS[name][1]}
     log = run.params.temperature.get("log")
     row["temperature"] = None if log is None else round(log.exp().item(), 4)
-    small = name.startswith("small")
-    size = {"queries": 3, "tasks": 600} if small else {"queries": 15, "tasks": 1_000}
+    full = not (quick or name.startswith("small"))
+    size = {"queries": 15, "tasks": 1_000} if full else {"queries": 5 if quick else 3, "tasks": 600}
+    row["queries"] = size["queries"]
     kinds = {"prototypes": PrototypicalNetwork, "attention": MatchingNetwork}
     for ways, shots in SETTINGS:
         setting, test = f"{ways}-way {shots}-shot", tasks(split, ways, test=True)
         judge = partial(evaluate, params=run.params, distribution=test, shots=shots, steps=0,
                         seed=TEST_SEED)  # fmt: skip
         for answer, kind in kinds.items():
-            if answer == "prototypes" or (shots > 1 and not small):
+            if answer == "prototypes" or (shots > 1 and full):
                 learner = build(name, ways, kind)
                 row.setdefault(answer, {})[setting] = percent(judge(learner, **size))
-        if not small:
+        if full:
             alone = {"queries": 1, "tasks": 600, "transductive": False}
             learner = build(name, ways)
             row.setdefault("apart", {})[setting] = percent(judge(learner, **alone))

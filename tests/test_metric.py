@@ -233,3 +233,16 @@ def test_the_published_networks_shape():
     module = snells()
     assert module(torch.zeros(2, 1, 28, 28)).shape == (2, 64)
     assert sum(p.numel() for p in module.parameters()) == 9 * 64 + 3 * 9 * 64 * 64 + 4 * 128
+
+
+def test_the_temperature_explorer_moves_what_it_shows():
+    """The loss of cosines falls with τ, to nearly nothing; the still picture says so in words."""
+    from mamlkit.show.widgets.temperature import TemperatureExplorer
+
+    prototypes = torch.eye(3).expand(4, 3, 3)
+    explorer = TemperatureExplorer(prototypes, 2 * prototypes, torch.arange(3).expand(4, 3))
+    assert explorer.loss == pytest.approx(torch.tensor(1 + 2 / torch.e).log().item(), abs=1e-5)
+    explorer.log_tau.value = -1.0
+    assert explorer.loss < 1e-3 and explorer.probability[0, 0, 0] > 0.999
+    explorer.distance.value = "euclidean"
+    assert "euclidean similarity and τ = 0.1" in explorer._repr_mimebundle_()[0]["text/plain"]
