@@ -49,7 +49,7 @@ RUNS = {  # filters; ways, shots and queries of a training episode; the learner'
     "small 60-way 1-shot": (32, (60, 1, 5), EUCLIDEAN),
     "small cosine": (32, (20, 1, 5), COSINE),
     "small cosine, learned": (32, (20, 1, 5), COSINE | LEARNED),
-    "small euclidean, learned": (32, (20, 1, 5), EUCLIDEAN | LEARNED),
+    "small cosine, sharp": (32, (20, 1, 5), COSINE | {"temperature": 0.05}),
     "small relation": (32, (20, 1, 5), None),
 }
 
@@ -60,7 +60,7 @@ RUNS = {  # filters; ways, shots and queries of a training episode; the learner'
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--iterations", type=int, default=TRAINING["iterations"], show_default=True)
 @click.option("--runs", type=click.Path(path_type=Path), default=ROOT / "runs", help="Checkpoints.")
-@click.option("--quick", is_flag=True, help="Test on 600 tasks, 5 queries, together, as a look.")
+@click.option("--quick", is_flag=True, help="Test on 600 tasks, 3 queries a class, together.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where the weights of snell go.")
 def main(name, split, seed, iterations, runs, quick, out):
     """Train and test one run. Other rows of metric.json stay."""
@@ -109,7 +109,7 @@ def measure(name, split, seed, iterations, runs, quick=False, save=None):
     log = run.params.temperature.get("log")
     row["temperature"] = None if log is None else round(log.exp().item(), 4)
     full = not (quick or name.startswith("small"))
-    size = {"queries": 15, "tasks": 1_000} if full else {"queries": 5 if quick else 3, "tasks": 600}
+    size = {"queries": 15, "tasks": 1_000} if full else {"queries": 3, "tasks": 600}
     row["queries"] = size["queries"]
     kinds = {"prototypes": PrototypicalNetwork, "attention": MatchingNetwork}
     for ways, shots in SETTINGS:
