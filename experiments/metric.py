@@ -69,7 +69,7 @@ def main(name, split, seed, iterations, runs, quick, out):
     command = f"python -m experiments.metric --run '{name}' --split {split} --seed {seed}"
     command = f"{command} --iterations {iterations}"
     command += " --quick" if quick else ""
-    row = measure(name, split, seed, iterations, runs, quick, out and partial(ship, out, command))
+    row = measure(name, split, seed, iterations, runs, quick, out and partial(ship, out))
     row["run"] = provenance(load, command)
     key = lambda row: (row["split"], row["name"], row["seed"], row["iterations"])
     write(RESULTS, sorted([*(r for r in read(RESULTS, []) if key(r) != key(row)), row], key=key))
@@ -129,11 +129,12 @@ def measure(name, split, seed, iterations, runs, quick=False, save=None):
     return row
 
 
-def ship(out, command, split, run, seed):
+def ship(out, split, run, seed):
     """Write weights and cards of the four recipes that "snell" is the training of."""
     for ways, shots in SETTINGS:
         name = f"omniglot-{ways}way-{shots}shot-snell-{split}"
         test = RECIPES[name].test(run.params, device="cpu")
+        command = f"mamlkit train {name} --seed {seed}"  # the same training
         pretrained.save(out, name, run, test, command=command, seed=seed)
 
 
