@@ -9,11 +9,13 @@ from mamlkit.learners.in_context import InContextLearner
 from mamlkit.learners.maml import MAML, FirstOrderMAML
 from mamlkit.learners.maml_plus_plus import MAMLPlusPlus
 from mamlkit.learners.meta_sgd import MetaSGD
+from mamlkit.learners.metric import MatchingNetwork, PrototypicalNetwork
 from mamlkit.learners.neural_process import AttentiveNeuralProcess, ConditionalNeuralProcess
 from mamlkit.learners.policy_gradient import PolicyGradientMAML
 from mamlkit.learners.protomaml import ProtoMAML
 from mamlkit.learners.recurrent import RecurrentLearner
 from mamlkit.learners.recurrent_policy import RecurrentPolicy
+from mamlkit.learners.relation import RelationNetwork, relation_loss
 from mamlkit.learners.reptile import Reptile
 from mamlkit.learners.zero_head import ZeroHead
 from mamlkit.models.attention import InContextTransformer, LinearSelfAttention
@@ -70,6 +72,7 @@ __all__ = [
     "LinearSelfAttention",
     "LinearTasks",
     "MAMLPlusPlus",
+    "MatchingNetwork",
     "MetaParams",
     "MetaSGD",
     "MetaStep",
@@ -79,9 +82,11 @@ __all__ = [
     "PointRobot",
     "PolicyGradientMAML",
     "ProtoMAML",
+    "PrototypicalNetwork",
     "RecurrentActor",
     "RecurrentLearner",
     "RecurrentPolicy",
+    "RelationNetwork",
     "Reptile",
     "Run",
     "Sequences",
@@ -102,6 +107,7 @@ __all__ = [
     "meta_gradient",
     "omniglot",
     "pad_tasks",
+    "relation_loss",
     "shuffled_split",
     "sine",
     "vinyals_split",

@@ -3,6 +3,7 @@
 from mamlkit.recipes.meta_rl import META_RL
 from mamlkit.recipes.model_based import MODEL_BASED
 from mamlkit.recipes.omniglot import OMNIGLOT
+from mamlkit.recipes.omniglot_metric import OMNIGLOT_METRIC
 from mamlkit.recipes.omniglot_paper import OMNIGLOT_PAPER
 from mamlkit.recipes.omniglot_sequences import OMNIGLOT_SEQUENCES
 from mamlkit.recipes.omniglot_variants import OMNIGLOT_VARIANTS
@@ -14,6 +15,7 @@ RECIPES = {
     **OMNIGLOT,
     **OMNIGLOT_PAPER,
     **OMNIGLOT_VARIANTS,
+    **OMNIGLOT_METRIC,
     **OMNIGLOT_SEQUENCES,
     **MODEL_BASED,
     **META_RL,

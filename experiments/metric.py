@@ -1,0 +1,142 @@
+"""`python -m experiments.metric`: prototypical, matching and relation networks on Omniglot.
+
+Trains one of `RUNS` with a seed (or goes on where a folder holds a part of it) and tests it in the
+four usual settings, fifteen queries of each class together on 1,000 new tasks: answered by
+prototypes, and by attention to single drawings, as a matching network does (with one shot the two
+are the same). "snell" is the recipe that ships; it is also tested on 600 tasks with one query of
+each class, each predicted alone beside the support set. The small runs, of 32 filters that step
+over every other position, compare training episodes and distances with each other, on 600 tasks
+with three queries of each class. Everything goes to results/metric.json; no iteration is chosen,
+the last one counts. The small runs halve the learning rate of the paper after each fifth of their
+episodes, the others as the recipe does, however early they are stopped.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import click
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.optim.lr_scheduler import StepLR
+
+from benchmarks.records import ROOT, load_average, provenance, read, write
+from experiments.accuracy import percent
+from mamlkit import (
+    MatchingNetwork,
+    OmniglotNetwork,
+    PrototypicalNetwork,
+    RelationNetwork,
+    evaluate,
+    fit,
+    pretrained,
+    relation_loss,
+)
+from mamlkit.recipes import RECIPES
+from mamlkit.recipes.omniglot import SETTINGS
+from mamlkit.recipes.omniglot_metric import TRAINING, embedding, tasks
+from mamlkit.recipes.recipe import TEST_SEED
+
+RESULTS = Path(__file__).parent / "results" / "metric.json"
+EUCLIDEAN, COSINE = {"distance": "euclidean"}, {"distance": "cosine"}
+LEARNED = {"learn_temperature": True}
+RUNS = {  # filters; ways, shots and queries of a training episode; the learner's options
+    "snell": (64, (20, 1, 5), EUCLIDEAN),
+    "5-way": (64, (5, 1, 15), EUCLIDEAN),
+    "small 5-way 1-shot": (32, (5, 1, 15), EUCLIDEAN),
+    "small 5-way 5-shot": (32, (5, 5, 15), EUCLIDEAN),
+    "small 20-way 1-shot": (32, (20, 1, 5), EUCLIDEAN),
+    "small 60-way 1-shot": (32, (60, 1, 5), EUCLIDEAN),
+    "small cosine": (32, (20, 1, 5), COSINE),
+    "small cosine, learned": (32, (20, 1, 5), COSINE | LEARNED),
+    "small cosine, sharp": (32, (20, 1, 5), COSINE | {"temperature": 0.05}),
+    "small relation": (32, (20, 1, 5), None),
+}
+
+
+@click.command()
+@click.option("--run", "name", required=True, type=click.Choice(list(RUNS)))
+@click.option("--split", type=click.Choice(["vinyals", "main"]), default="vinyals")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--iterations", type=int, default=TRAINING["iterations"], show_default=True)
+@click.option("--runs", type=click.Path(path_type=Path), default=ROOT / "runs", help="Checkpoints.")
+@click.option("--quick", is_flag=True, help="Test on 600 tasks, 3 queries a class, together.")
+@click.option("--out", type=click.Path(path_type=Path), help="Where the weights of snell go.")
+def main(name, split, seed, iterations, runs, quick, out):
+    """Train and test one run. Other rows of metric.json stay."""
+    torch.set_num_threads(1)
+    load = load_average()
+    command = f"python -m experiments.metric --run '{name}' --split {split} --seed {seed}"
+    command = f"{command} --iterations {iterations}"
+    command += " --quick" if quick else ""
+    row = measure(name, split, seed, iterations, runs, quick, out and partial(ship, out))
+    row["run"] = provenance(load, command)
+    key = lambda row: (row["split"], row["name"], row["seed"], row["iterations"])
+    write(RESULTS, sorted([*(r for r in read(RESULTS, []) if key(r) != key(row)), row], key=key))
+
+
+def build(name, ways, kind=PrototypicalNetwork):
+    """Return the learner of a run for so many ways."""
+    filters, _, options = RUNS[name]
+    if name.startswith("small"):
+        module = OmniglotNetwork(ways, filters=filters, features="all").body
+    else:
+        module = embedding(filters)
+    if options is None:
+        layers = nn.Linear(2 * 4 * filters, 64), nn.ReLU(), nn.Linear(64, 1)
+        return RelationNetwork(module, nn.Sequential(*layers), relation_loss, ways=ways)
+    return kind(module, cross_entropy, ways=ways, **options)
+
+
+def train(name, split, seed, iterations, runs):
+    """Return the run of one of `RUNS`, trained or found."""
+    ways, shots, queries = RUNS[name][1]
+    changes = {"iterations": iterations, "shots": shots, "queries": queries, "seed": seed}
+    torch.manual_seed(seed)
+    folder = runs / f"{name.replace(',', '').replace(' ', '-')}-{split}-{seed}"
+    if name.startswith("small"):
+        changes["schedule"] = partial(StepLR, step_size=max(1, iterations // 5), gamma=0.5)
+        changes["compile"] = False
+    return fit(build(name, ways), tasks(split, ways), device="cpu", checkpoint=folder,
+               checkpoint_every=250, **{**TRAINING, **changes})  # fmt: skip
+
+
+def measure(name, split, seed, iterations, runs, quick=False, save=None):
+    """Train and test once; return what metric.json keeps of it."""
+    run = train(name, split, seed, iterations, runs)
+    row = {"name": name, "split": split, "seed": seed, "iterations": run.iterations}
+    row |= {"seconds": round(run.seconds, 1), "episode": RUNS[name][1]}
+    log = run.params.temperature.get("log")
+    row["temperature"] = None if log is None else round(log.exp().item(), 4)
+    full = not (quick or name.startswith("small"))
+    size = {"queries": 15, "tasks": 1_000} if full else {"queries": 3, "tasks": 600}
+    row["queries"] = size["queries"]
+    kinds = {"prototypes": PrototypicalNetwork, "attention": MatchingNetwork}
+    for ways, shots in SETTINGS:
+        setting, test = f"{ways}-way {shots}-shot", tasks(split, ways, test=True)
+        judge = partial(evaluate, params=run.params, distribution=test, shots=shots, steps=0,
+                        seed=TEST_SEED)  # fmt: skip
+        for answer, kind in kinds.items():
+            if answer == "prototypes" or (shots > 1 and full):
+                learner = build(name, ways, kind)
+                row.setdefault(answer, {})[setting] = percent(judge(learner, **size))
+        if full:
+            alone = {"queries": 1, "tasks": 600, "transductive": False}
+            learner = build(name, ways)
+            row.setdefault("apart", {})[setting] = percent(judge(learner, **alone))
+    if save:
+        save(split, run, seed)
+    return row
+
+
+def ship(out, split, run, seed):
+    """Write weights and cards of the four recipes that "snell" is the training of."""
+    for ways, shots in SETTINGS:
+        name = f"omniglot-{ways}way-{shots}shot-snell-{split}"
+        test = RECIPES[name].test(run.params, device="cpu")
+        command = f"mamlkit train {name} --seed {seed}"  # the same training
+        pretrained.save(out, name, run, test, command=command, seed=seed)
+
+
+if __name__ == "__main__":
+    main()
