@@ -18,10 +18,13 @@ from mamlkit import (
     MAML,
     FewShot,
     FirstOrderMAML,
+    GaussianPolicy,
     MAMLPlusPlus,
     MetaSGD,
     MetaStep,
     OmniglotNetwork,
+    PointRobot,
+    PolicyGradientMAML,
     Reptile,
     SineNetwork,
     Sinusoids,
@@ -148,6 +151,14 @@ def what_functional_updates_leave_out():
     assert functional_update(adam, step._leaves) is None
 
 
+def a_policy_gradient():
+    """A rollout is a part of the loss, and of the program."""
+    torch.manual_seed(0)
+    robot = PointRobot(horizon=3, device="cpu")
+    learner = PolicyGradientMAML(GaussianPolicy(hidden=(8,)), robot, lr=0.1, trajectories=4)
+    assert difference(learner, robot.sample(2, 4, 4)) < 1e-4
+
+
 def counts_in_half():
     """Adam's count of steps is kept in float32: in bfloat16 it would stop at 256."""
     maml = MAML(network().bfloat16(), mse_loss, lr=0.01)
@@ -207,6 +218,7 @@ CASES = {
     ),
     "what functional updates leave out": what_functional_updates_leave_out,
     "small products": small_products,
+    "policy gradient": a_policy_gradient,
     "counts in half precision": counts_in_half,
     "an id beyond the table": an_id_beyond_the_table,
 }

@@ -171,15 +171,6 @@ def test_meta_gradients_batch_over_tasks():
     assert float(loss) == pytest.approx(float(sum(value for _, value in parts)) / 3)
 
 
-def test_fit_compiles_it():
-    robot = PointRobot(horizon=3, device="cpu")
-    learner = robot_learner(robot, trajectories=4)
-    settings = {"iterations": 3, "shots": 4, "queries": 4, "tasks_per_batch": 2, "progress": False}
-    runs = [fit(learner, robot, compile=c, device="cpu", **settings) for c in (True, False)]
-    assert runs[0].compiled
-    torch.testing.assert_close(*(run.history["loss"] for run in runs), rtol=1e-4, atol=1e-5)
-
-
 def test_every_step_learns_from_fresh_walks(robot):
     learner = robot_learner(robot, steps=2, later_lr=0.1)
     x, y = robot.sample(1, 12, 1).task(0).support
