@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch import Tensor, nn
+from torch.func import grad
 
 from mamlkit import checks
 from mamlkit.learners.adapt import Params, adapt
@@ -24,6 +25,8 @@ class MAML(Learner):
     activation_checkpointing: 0, or how many inner steps to compute again at a time on the way back
         instead of keeping them: a long inner loop then fits in memory, for one more pass of time.
         About the square root of `steps` needs least.
+    inner_optimizer: the rule of the inner steps, such as `partial(momentum, beta=0.9)` of
+        `mamlkit.learners.inner_optimizers`, or one of your own; None is gradient descent.
 
     Its variants differ in one of four things: `init`, what is meta-learned; `init_fast_weights`,
     where the inner loop begins; `inner_lr`, its step sizes; `is_adapted`, which parameters move.
@@ -50,6 +53,7 @@ class MAML(Learner):
         lr: float,
         steps: int = 1,
         activation_checkpointing: int = 0,
+        inner_optimizer: Callable[..., tuple[Params, Any]] | None = None,
     ) -> None:
         name, hint = type(self).__name__, "use a small positive number such as 0.01"
         self.lr = checks.check_float(name, "lr", lr, low=0, high=LARGEST_LR, hint=hint)
@@ -57,6 +61,15 @@ class MAML(Learner):
         self.activation_checkpointing = checks.check_int(
             name, "activation_checkpointing", activation_checkpointing, low=0
         )
+        self.inner_optimizer = inner_optimizer
+        if inner_optimizer is not None:
+            rule = "a rule (params, gradient, state, lr) -> (params, state), or None"
+            checks.check_callable(name, "inner_optimizer", inner_optimizer, rule)
+            if activation_checkpointing:
+                raise ValueError(
+                    f"{name}: activation_checkpointing takes steps again, without the state of an "
+                    "inner_optimizer; use one of the two"
+                )
         super().__init__(module, loss)
         if self.activation_checkpointing and any(isinstance(m, DROPOUT) for m in module.modules()):
             raise ValueError(
@@ -85,20 +98,46 @@ class MAML(Learner):
         first_order: bool,
     ) -> Params:
         """Take one inner step, the `step`-th from 0: return θ of the next."""
-        moving = {n: value for n, value in fast_weights.items() if self.is_adapted(n, step)}
-        loss = lambda moving, x, y: self.task_loss({**fast_weights, **moving}, x, y)
+        moving, loss = self._adapted_part(fast_weights, step)
         lr = self.inner_lr(params, step)
         moved = adapt(moving, loss, support, lr=lr, steps=1, first_order=first_order)
         return {**fast_weights, **moved}
+
+    def _adapted_part(self, fast_weights: Params, step: int) -> tuple[Params, Callable]:
+        """Return what moves in this step, and the loss as a function of it."""
+        moving = {n: value for n, value in fast_weights.items() if self.is_adapted(n, step)}
+        return moving, lambda moving, x, y: self.task_loss({**fast_weights, **moving}, x, y)
+
+    def optimizer_step(
+        self,
+        params: Any,
+        fast_weights: Params,
+        state: Any,
+        support: tuple[Tensor, Tensor],
+        step: int,
+        first_order: bool,
+    ) -> tuple[Params, Any]:
+        """Take one inner step by the `inner_optimizer`: return θ of the next, and its state."""
+        moving, loss = self._adapted_part(fast_weights, step)
+        gradient, lr = grad(loss)(moving, *support), self.inner_lr(params, step)
+        if first_order:
+            gradient = {name: g.detach() for name, g in gradient.items()}
+        lr = lr if isinstance(lr, dict) else dict.fromkeys(moving, lr)
+        moved, state = self.inner_optimizer(moving, gradient, state, lr)
+        return {**fast_weights, **moved}, state
 
     def inner_loop(
         self, params: Any, support: tuple[Tensor, Tensor], steps: int, first_order: bool
     ) -> Iterator[Params]:
         """Yield θ after 0, 1, ... `steps` inner steps, differentiable."""
-        fast_weights = self.init_fast_weights(params, support)
+        fast_weights, state = self.init_fast_weights(params, support), None
         yield fast_weights
         for step in range(steps):
-            fast_weights = self.inner_step(params, fast_weights, support, step, first_order)
+            if self.inner_optimizer is None:
+                fast_weights = self.inner_step(params, fast_weights, support, step, first_order)
+            else:
+                own = params, fast_weights, state, support, step, first_order
+                fast_weights, state = self.optimizer_step(*own)
             yield fast_weights
 
     def adapt(self, params: Any, support: tuple[Tensor, Tensor]) -> Params:

@@ -8,6 +8,7 @@ from torch.func import grad
 
 from mamlkit import checks
 from mamlkit.learners.adapt import Params
+from mamlkit.learners.inner_optimizers import adam
 from mamlkit.learners.maml import MAML
 from mamlkit.tasks.batch import TaskBatch
 
@@ -65,13 +66,15 @@ class Reptile(MAML):
     ) -> Iterator[Params]:
         """Yield θ after 0, 1, ... `steps` inner steps."""
         theta = self.init_fast_weights(params, support)
-        mean_square = {name: torch.zeros_like(value) for name, value in theta.items()}
+        lr, state = dict.fromkeys(theta, self.lr), None
         yield theta
-        for step in range(steps):
+        for _ in range(steps):
             gradient = grad(self.task_loss)(theta, *_minibatch(support, minibatch))
+            gradient = {name: g.detach() for name, g in gradient.items()}
             if self.inner == "adam":
-                gradient, mean_square = _adam_direction(gradient, mean_square, step)
-            theta = {name: theta[name] - self.lr * g.detach() for name, g in gradient.items()}
+                theta, state = adam(theta, gradient, state, lr, beta1=0.0)
+            else:
+                theta = {name: theta[name] - self.lr * g for name, g in gradient.items()}
             yield theta
 
     def outer_loss(self, params: Params, task: TaskBatch) -> Tensor:
@@ -94,12 +97,3 @@ def _minibatch(data: tuple[Tensor, ...], size: int | None) -> tuple[Tensor, ...]
         return data
     chosen = torch.rand(len(data[0]), device=data[0].device).topk(size).indices
     return tuple(tensor[chosen] for tensor in data)
-
-
-def _adam_direction(
-    gradient: Params, mean_square: Params, step: int, beta: float = 0.999, eps: float = 1e-8
-) -> tuple[Params, Params]:
-    """Adam without momentum (Kingma and Ba 2015, algorithm 1, β₁ = 0): the direction, the state."""
-    square = {n: beta * mean_square[n] + (1 - beta) * g**2 for n, g in gradient.items()}
-    corrected = 1 - beta ** (step + 1)
-    return {n: g / ((square[n] / corrected).sqrt() + eps) for n, g in gradient.items()}, square
