@@ -40,7 +40,7 @@ def adam(
 ) -> tuple[Params, Any]:
     """Take a step of Adam, from averages of zero at the start of each task (Kingma and Ba 2015).
 
-    `eps` stands inside the root: at a gradient of zero the root of a square has no derivative.
+    Where a gradient has been zero so far, as behind a dead ReLU, so is its derivative.
 
     >>> one = {"a": torch.ones(())}
     >>> adam(one, one, None, {"a": 0.1})[0]
@@ -51,8 +51,9 @@ def adam(
     step += 1
     mean = {n: beta1 * mean[n] + (1 - beta1) * g for n, g in gradient.items()}
     square = {n: beta2 * square[n] + (1 - beta2) * g**2 for n, g in gradient.items()}
-    direction = {
-        n: (mean[n] / (1 - beta1**step)) / (square[n] / (1 - beta2**step) + eps**2).sqrt()
-        for n in gradient
-    }
+    direction = {}
+    for name, m in mean.items():
+        v = square[name] / (1 - beta2**step)
+        root = torch.where(v > 0, v, 1.0).sqrt() * (v > 0)  # a root has no derivative at 0
+        direction[name] = m / (1 - beta1**step) / (root + eps)
     return {n: p - lr[n] * direction[n] for n, p in params.items()}, (step, mean, square)
