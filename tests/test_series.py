@@ -36,7 +36,7 @@ def numbered(text):
 def test_every_question_is_answered(path):
     questions = numbered(prose(path).split("### Three questions")[1].split("### Exercise")[0])
     solutions = NOTEBOOKS / "solutions" / f"{path.stem}_solutions.ipynb"
-    answers = numbered(prose(solutions).split("### Answers to the three questions")[1])
+    answers = numbered(prose(solutions).split("## Answers to the three questions")[1])
     assert len(questions) == len(answers) == 3
     for question, answer in zip(questions, answers, strict=True):
         question, answer = plain(question), plain(answer)
