@@ -289,14 +289,19 @@ def test_a_disk_that_fills_up_or_turns_read_only(maml, sines, small_disk, troubl
     run = partial(fit, maml, sines, checkpoint=small_disk, **SETTINGS)
     run(iterations=2)
     before = {path.name: path.read_bytes() for path in small_disk.iterdir()}
-    if trouble == "full":
-        with pytest.raises(OSError, match="No space left"):
-            (small_disk / "big").write_bytes(bytes(300_000))
-        reason = "No space left on device"
-    else:
-        subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-        reason = "Read-only file system"
+    reason = {"full": "No space left on device", "read-only": "Read-only file system"}[trouble]
+
+    def spoil(_):
+        if trouble == "full":
+            with pytest.raises(OSError, match="No space left"):
+                (small_disk / "big").write_bytes(bytes(300_000))
+        else:
+            subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+        return 0.0
+
     with pytest.raises(OSError, match=rf"could not be written \({reason}\); earlier ones"):
+        run(iterations=4, validate=spoil, validate_every=1)
+    with pytest.raises(OSError, match=rf"nothing can be written to .* \({reason}\); choose"):
         run(iterations=4)
     found = {path.name: path.read_bytes() for path in small_disk.iterdir() if path.name != "big"}
     assert found == before
