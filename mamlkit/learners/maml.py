@@ -44,6 +44,7 @@ class MAML(Learner):
     """
 
     first_order = False
+    inner_optimizer = None  # an attribute of its own only where one is given: see `settings`
 
     def __init__(
         self,
@@ -61,8 +62,8 @@ class MAML(Learner):
         self.activation_checkpointing = checks.check_int(
             name, "activation_checkpointing", activation_checkpointing, low=0
         )
-        self.inner_optimizer = inner_optimizer
         if inner_optimizer is not None:
+            self.inner_optimizer = inner_optimizer
             rule = "a rule (params, gradient, state, lr) -> (params, state), or None"
             checks.check_callable(name, "inner_optimizer", inner_optimizer, rule)
             if activation_checkpointing:
