@@ -12,6 +12,7 @@ from mamlkit import (
     MetaSGD,
     OmniglotNetwork,
     ProtoMAML,
+    PrototypicalNetwork,
     TaskBatch,
     accuracy,
     evaluate,
@@ -21,6 +22,15 @@ from mamlkit import (
 )
 
 LENGTHS = (2, 5), (4, 3), (7, 7)  # support and query points of three tasks
+
+
+def test_prototypes_of_padded_episodes_are_those_of_a_loop():
+    torch.manual_seed(0)
+    embedding, tasks = nn.Sequential(nn.Flatten(), nn.Linear(784, 6)).double(), images()
+    learner = PrototypicalNetwork(embedding, cross_entropy, ways=3)
+    gradient, value = meta_gradient(learner, learner.init(), pad_tasks(tasks))
+    expected, mean = one_by_one(learner, tasks)
+    assert distance(gradient, expected) < 1e-10 and abs(value - mean) < 1e-12
 
 
 def waves():

@@ -7,11 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.functional import normalize, one_hot
+from torch.nn.functional import normalize
 
 from mamlkit import checks
 from mamlkit.learners.adapt import Params
 from mamlkit.learners.base import Learner
+from mamlkit.tasks.fewshot import membership
 
 
 class MetricParams(NamedTuple):
@@ -82,7 +83,7 @@ class PrototypicalNetwork(Learner):
 
         y: what class a support point is of, one-hot, `[points, ways]`.
         """
-        prototypes = torch.einsum("pw,p...->w...", y / y.sum(0), support)
+        prototypes = torch.einsum("pw,p...->w...", y / y.sum(0).clamp(min=1), support)
         return self.similarity(params, query, prototypes)
 
     def adapt(
@@ -97,7 +98,7 @@ class PrototypicalNetwork(Learner):
         """Return the scores of x `[points, ...]` given the support set."""
         params, support_x, y = adapted
         support, query = self.embed(params, torch.cat([support_x, x])).tensor_split([len(y)])
-        return self.scores(params, query, support, one_hot(y, self.ways).to(query.dtype))
+        return self.scores(params, query, support, membership(y, self.ways).to(query.dtype))
 
 
 class MatchingNetwork(PrototypicalNetwork):

@@ -8,6 +8,7 @@ from torch.func import functional_call
 
 from mamlkit.learners.adapt import Params
 from mamlkit.learners.maml import MAML
+from mamlkit.tasks.fewshot import membership
 
 HEAD = ("head.weight", "head.bias")
 
@@ -63,8 +64,7 @@ class ProtoMAML(MAML):
         x, y = support
         body = {n.removeprefix("body."): v for n, v in params.items() if n.startswith("body.")}
         features = functional_call(self.module.body, body, (x,))
-        ways = torch.arange(self.module.head.out_features, device=y.device)
-        member = (y[:, None] == ways).to(features.dtype)
+        member = membership(y, self.module.head.out_features).to(features.dtype)
         prototypes = member.T @ features / member.sum(0).clamp(min=1)[:, None]
         head = 2 * prototypes, -(prototypes**2).sum(-1)
         return {**params, **dict(zip(HEAD, head, strict=True))}

@@ -107,12 +107,12 @@ def _where(error: Exception) -> str:
 def _explained(caller: str, error: Exception, batch: TaskBatch) -> Exception:
     """Return an error of the same kind that says what was asked of whom."""
     reason = str(error)
-    if re.search("differentiate twice|derivative for|not implemented|differentiable", reason):
+    if re.search("differentiate twice|derivative for .*not implemented|once_differ", reason):
         what = (
             "torch has no second derivative here; a learner that needs none works: FirstOrderMAML, "
             "Reptile, or ANIL where this is in the body"
         )
-    elif "scalar" in reason:
+    elif re.search("Expected f.* to return", reason):
         what = "the loss of a task must be one number: take the mean over its points"
     else:
         shapes = (f"{n} {str(t.dtype)[6:]} {[*t.shape]}" for n, t in batch._asdict().items())

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Generator, Tensor
 
 from mamlkit import checks, devices, files
@@ -175,6 +175,16 @@ class FewShot:
         order = torch.stack([side.rot90(turns) for side in sides for turns in angles]).flatten(1)
         order = order[form][:, :, None, None].expand(*images.shape[:4], -1)
         return images.flatten(-2).gather(-1, order).view(images.shape)
+
+
+def membership(labels: Int[Tensor, " points"], ways: int) -> Bool[Tensor, "points ways"]:
+    """Return which class each point is of, one-hot; points that a mask leaves out are of none.
+
+    >>> membership(torch.tensor([1, -100]), ways=2)
+    tensor([[False,  True],
+            [False, False]])
+    """
+    return labels[:, None] == torch.arange(ways, device=labels.device)
 
 
 def accuracy(scores: Float[Tensor, "*batch ways"], labels: Int[Tensor, "..."]) -> Float[Tensor, ""]:

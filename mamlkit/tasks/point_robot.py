@@ -118,11 +118,11 @@ class PointRobot:
         Returns the positions after each step, what was observed before it, and the actions,
         `[trajectories, horizon, ...]` each. All 100 steps are walked: `rewards` ends trajectories.
         """
-        noise, told = x[..., :2], x[..., 2:]
+        noise, goal = x[..., :2], x[..., 2:]
         position = torch.zeros_like(noise[:, 0])
         path, observations, actions = [], [], []
         for t in range(x.shape[1]):
-            observations.append(torch.cat([position, told[:, t]], dim=-1))
+            observations.append(torch.cat([position, goal[:, t]], dim=-1))
             actions.append(act(observations[-1], noise[:, t]))
             position = position + self.speed * actions[-1].clamp(-1, 1)
             path.append(position)

@@ -67,9 +67,9 @@ class Sequences:
         y = torch.cat([batch.support_y, batch.query_y], 1)
         order = torch.rand(y.shape, generator=generator, device=self.device).argsort(1)
         x, y = x.gather(1, order[..., None].expand(x.shape)), y.gather(1, order)
-        told = one_hot(y, self.ways).to(x).roll(1, dims=1)
-        told[:, 0] = 0  # before the first step there was no label
-        x = torch.cat([x, told], -1)
+        previous = one_hot(y, self.ways).to(x).roll(1, dims=1)
+        previous[:, 0] = 0  # before the first step there was no label
+        x = torch.cat([x, previous], -1)
         return TaskBatch(x[:, :0], y[:, :0], x, y)
 
 
