@@ -1,51 +1,59 @@
-"""`python -m experiments.omniglot_variants`: settings of MAML's variants, on held-out alphabets.
+"""`python -m experiments.omniglot_variants maml 2.0`: where a variant's learned scale begins.
 
-Trains a member of `OMNIGLOT_VARIANTS` on 25 of the 30 background alphabets with other settings of
-its learner or of the outer optimiser, and judges it on 200 5-way 1-shot episodes of the other five,
-15 queries a class. The evaluation alphabets are never seen. Prints one line; SEARCH.md keeps them.
+Trains a member of `OMNIGLOT_VARIANTS`, or the zero head, for 400 iterations on 25 of the 30
+background alphabets from another step size, or temperature, and judges it on 600 1-shot episodes of
+the other five, 15 queries a class, in as many ways as it trained with. The evaluation alphabets are
+never seen. results/omniglot_variants.json keeps every try.
 """
 
-import json
-from functools import partial
+from pathlib import Path
 
 import click
 import torch
+from torch.nn.functional import cross_entropy
 
-from mamlkit import FewShot, evaluate, fit, omniglot, without_validation
-from mamlkit.recipes.omniglot import training_tasks
-from mamlkit.recipes.omniglot_variants import MEMBERS, OMNIGLOT_VARIANTS, WAYS, learner
+from benchmarks.records import load_average, provenance, read, write
+from experiments.accuracy import percent
+from mamlkit import FewShot, ZeroHead, evaluate, fit, omniglot, without_validation
+from mamlkit.recipes.omniglot import OUTER_LOOP, TRAINING, TRAINING_WAYS, network, training_tasks
+from mamlkit.recipes.omniglot_variants import MEMBERS
 
-OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+RESULTS = Path(__file__).parent / "results" / "omniglot_variants.json"
+
+
+def zero_head(ways, scale):
+    """Return the learner of the network that ships, with another first step size."""
+    return ZeroHead(network(ways), cross_entropy, lr=scale, steps=1)
+
+
+LEARNERS = {**MEMBERS, "zero-head": zero_head}
 
 
 @click.command()
-@click.argument("member", type=click.Choice(list(MEMBERS)))
-@click.argument("settings", default="{}")
+@click.argument("member", type=click.Choice(list(LEARNERS)))
+@click.argument("scale", type=click.FloatRange(min=0, min_open=True))
+@click.option("--ways", default=TRAINING_WAYS, show_default=True, help="In training and test.")
 @click.option("--iterations", default=400, show_default=True)
-@click.option("--outer", type=click.Choice(list(OPTIMIZERS)), help="In place of the recipe's.")
-@click.option("--outer-step", default=3e-3, show_default=True, help="Of that optimiser.")
-@click.option("--test-steps", type=int, help="Inner steps in the test; as in training if left out.")
-def main(member, settings, iterations, outer, outer_step, test_steps):
-    """Make one try: SETTINGS is JSON of the learner's arguments, such as {"lr": 0.1}."""
+def main(member, scale, ways, iterations):
+    """Make one try: SCALE is the first step size, or the first temperature of prototypes."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    try:
-        variant = learner(member, **json.loads(settings))
-    except (TypeError, ValueError) as error:
-        raise click.ClickException(
-            f"SETTINGS must be JSON of {MEMBERS[member].func.__name__}'s arguments: {error}"
-        ) from None
+    load, learner = load_average(), LEARNERS[member](ways, scale)
     training, validation = without_validation(omniglot("background"))
-    options = {**OMNIGLOT_VARIANTS[f"omniglot-5way-1shot-{member}"].training}
-    options |= {"iterations": iterations, "compile": True, "device": "cpu", "progress": False}
-    if outer:
-        options["optimizer"] = partial(OPTIMIZERS[outer], lr=outer_step)
-    run = fit(variant, training_tasks(WAYS, images=training.images, bend=0.0), **options)
-    episodes = FewShot(validation.images, WAYS, device="cpu")
-    steps = variant.steps if test_steps is None else test_steps
-    test = {"shots": 1, "queries": 15, "tasks": 200, "steps": steps, "seed": 12345}
-    accuracy = evaluate(variant, run.params, episodes, **test).format(steps, percent=True)
-    click.echo(f"{member} {settings}: {accuracy} in {run.seconds:.0f} s")
+    images = TRAINING["tasks_per_batch"] * TRAINING_WAYS
+    options = {**TRAINING, **OUTER_LOOP, "iterations": iterations}
+    options["tasks_per_batch"] = images // ways
+    tasks = training_tasks(ways, images=training.images)
+    run = fit(learner, tasks, **options, compile=True, device="cpu", progress=False)
+    episodes = FewShot(validation.images, ways, device="cpu")
+    steps = 0 if member == "prototypes" else 1
+    test = {"shots": 1, "queries": 15, "tasks": 600, "steps": steps, "seed": 12345}
+    found = percent(evaluate(learner, run.params, episodes, **test))
+    row = {"member": member, "scale": scale, "ways": ways, "iterations": iterations, **found}
+    command = f"python -m experiments.omniglot_variants {member} {scale} --ways {ways}"
+    row["run"] = provenance(load, f"{command} --iterations {iterations}")
+    write(RESULTS, [*read(RESULTS, []), row])
+    click.echo(f"{member} {scale}, {ways} ways: {found['mean'][-1]} ± {found['interval'][-1]}")
 
 
 if __name__ == "__main__":

@@ -27,13 +27,13 @@ DATA = "Omniglot; SHA-256 of the pixels: " + ", ".join(
 )
 
 
-def network(ways: int) -> OmniglotNetwork:
+def network(ways: int, head: str = "zeros") -> OmniglotNetwork:
     """Return the network that ships: few filters on large images, many on small ones.
 
     Layer norm in place of batch norm: an answer never depends on the other queries.
     """
-    filters = 16, 32, 64, 128
-    return OmniglotNetwork(ways, filters=filters, norm="layer", features="all", downsample="pool")
+    options = {"filters": (16, 32, 64, 128), "features": "all", "downsample": "pool"}
+    return OmniglotNetwork(ways, norm="layer", head=head, **options)
 
 
 def learner(ways: int) -> ZeroHead:

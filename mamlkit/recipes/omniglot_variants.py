@@ -1,70 +1,71 @@
-"""Meta-learners side by side on 5-way Omniglot: one small network, one budget of episodes.
+"""MAML whose every layer adapts, and prototypes: each under the recipe of the network that ships.
 
-All see the same number of training episodes, turned, mirrored and warped as for the network that
-ships, and train for minutes, not for an hour: compare them with each other, not with it. Inner step
-sizes are the better of two, those of first-order MAML and Reptile with their steps and optimisers
-the best of six tries, after 400 iterations, on alphabets held out of the background split
-(experiments/SEARCH.md).
+Network, tasks and outer loop are those of `mamlkit.recipes.omniglot`, found there for a head of
+zeros. Each learner's first step size, or first temperature, is the best of three tries of 400
+iterations on held-out background alphabets (`python -m experiments.omniglot_variants`).
 """
 
 from functools import partial
-from typing import Any
 
-import torch
 from torch.nn.functional import cross_entropy
 
-from mamlkit.learners.anil import ANIL
-from mamlkit.learners.base import Learner
-from mamlkit.learners.maml import MAML, FirstOrderMAML
 from mamlkit.learners.maml_plus_plus import MAMLPlusPlus
-from mamlkit.learners.meta_sgd import MetaSGD
-from mamlkit.learners.protomaml import ProtoMAML
-from mamlkit.learners.reptile import Reptile
-from mamlkit.learners.zero_head import ZeroHead
-from mamlkit.models.networks import OmniglotNetwork
-from mamlkit.recipes.omniglot import DATA, test_tasks, training_tasks
+from mamlkit.learners.metric import PrototypicalNetwork
+from mamlkit.recipes.omniglot import (
+    DATA,
+    OUTER_LOOP,
+    SETTINGS,
+    TRAINING,
+    TRAINING_WAYS,
+    network,
+    test_tasks,
+    training_tasks,
+)
 from mamlkit.recipes.recipe import Recipe
 
-WAYS = 5
-TRAINING = {"iterations": 2_000, "shots": 1, "queries": 5, "tasks_per_batch": 16}
-OUTER_LOOP = {"optimizer": partial(torch.optim.Adam, lr=3e-3), "schedule": "cosine"}
-MEMBERS = {  # what a recipe's name ends with: the learner around a network
-    "zero-head": partial(ZeroHead, lr=0.4, steps=1),
-    "learned-head": partial(MAML, lr=0.4),
-    "first-order": partial(FirstOrderMAML, lr=0.1, steps=8),  # with one it hardly learns
-    "anil": partial(ANIL, lr=0.4),
-    "meta-sgd": partial(MetaSGD, lr=0.1),
-    "maml-plus-plus": partial(MAMLPlusPlus, lr=0.4, steps=2),
-    "reptile": partial(Reptile, lr=0.1, steps=5, minibatch=10),
-    "prototypical": partial(ProtoMAML, lr=0.0, steps=0),
-}
+LR, TEMPERATURE = 2.0, 10.0  # to begin with: both are learned
 
 
-def learner(member: str, **changes: Any) -> Learner:
-    """Return a member's learner around the network of notebook 07, with changed arguments."""
-    module = OmniglotNetwork(WAYS, filters=(16, 32, 64, 128), norm="layer", features="all")
-    return MEMBERS[member](module, cross_entropy, **changes)
+def maml(ways: int, lr: float = LR) -> MAMLPlusPlus:
+    """Return MAML with a learned head and a learned step size for each tensor; all adapt."""
+    annealing = {"multi_step_until": 0.0, "first_order_until": 0.0}
+    return MAMLPlusPlus(network(ways, head="uniform"), cross_entropy, lr=lr, steps=1, **annealing)
 
 
-def _recipe(member: str, shots: int) -> Recipe:
-    reptile = member == "reptile"
-    queries = 9 if reptile else 5  # with the one support drawing a class: its minibatch of 10
-    steps = 20 if reptile else MEMBERS[member].keywords.get("steps", 1)
+def prototypes(ways: int, temperature: float = TEMPERATURE) -> PrototypicalNetwork:
+    """Return a prototypical network, squared Euclidean, with a learned temperature."""
+    options = {"temperature": temperature, "learn_temperature": True}
+    return PrototypicalNetwork(network(ways).body, cross_entropy, ways=ways, **options)
+
+
+MEMBERS = {"maml": maml, "prototypes": prototypes}  # what a recipe's name ends with: the learner
+
+
+def training_ways(member: str, ways: int) -> int:
+    """Return the ways in training: a learned head has the test's, prototypes any number."""
+    return ways if member == "maml" else TRAINING_WAYS
+
+
+def _recipe(member: str, ways: int, shots: int) -> Recipe:
+    build, in_training = MEMBERS[member], training_ways(member, ways)
+    steps = 1 if member == "maml" else 0
+    images = TRAINING["tasks_per_batch"] * TRAINING_WAYS
     return Recipe(
-        source=f"{MEMBERS[member].func.__name__}: see the class",
-        learner=partial(learner, member),
-        tasks=partial(training_tasks, WAYS, bend=0.0),
-        test_tasks=partial(test_tasks, WAYS),
-        training={**TRAINING, **OUTER_LOOP, "queries": queries},
+        source=f"{build(ways).__class__.__name__} under the recipe of omniglot-{ways}way",
+        learner=partial(build, in_training),
+        test_learner=partial(build, ways),
+        tasks=partial(training_tasks, in_training),
+        test_tasks=partial(test_tasks, ways),
+        training={**TRAINING, **OUTER_LOOP, "tasks_per_batch": images // in_training},
         testing={"shots": shots, "queries": 15, "tasks": 1_000, "steps": steps},
-        trained_as=f"omniglot-5way-1shot-{member}",  # both tests share one training, of 1 shot
+        trained_as=f"omniglot-{in_training}way-1shot-{member}",
         data=DATA,
         percent=True,
     )
 
 
 OMNIGLOT_VARIANTS = {
-    f"omniglot-5way-{shots}shot-{member}": _recipe(member, shots)
+    f"omniglot-{ways}way-{shots}shot-{member}": _recipe(member, ways, shots)
     for member in MEMBERS
-    for shots in (1, 5)
+    for ways, shots in SETTINGS
 }
