@@ -1,11 +1,13 @@
 """The shipped networks are what their cards say."""
 
 import json
+from functools import partial
 
 import pytest
 import torch
 
-from mamlkit import pretrained
+from mamlkit import FewShot, glyphs, pretrained
+from mamlkit.devices import generator
 from mamlkit.pretrained import FEW
 from mamlkit.recipes import RECIPES
 
@@ -45,3 +47,25 @@ def test_loading_leaves_the_global_random_state_alone():
     torch.manual_seed(1)
     pretrained.load("sinusoid-maml", device="cpu")
     assert torch.equal(torch.rand(2), expected)
+
+
+@pytest.mark.parametrize("name", ["omniglot-5way-1shot", "omniglot-5way-5shot"])
+def test_one_step_from_a_zero_head_is_a_prototypical_network(name):
+    """With products for distances and the step size over the ways for a temperature.
+
+    Kao et al. 2022. On the shipped weights, over 200 episodes of invented characters.
+    """
+    learner, params = pretrained.load(name, device="cpu")
+    shots = RECIPES[name].testing["shots"]
+    tasks = FewShot(glyphs(40).images, ways=5, device="cpu")
+    batch = tasks.sample(200, shots, 3, generator=generator(0, "cpu"))
+    body = {n.removeprefix("body."): w for n, w in params.weights.items()}
+    embed = partial(torch.func.functional_call, learner.module.body, body)
+    with torch.no_grad():
+        for task in map(batch.task, range(200)):
+            adapted = learner.adapt(params, task.support)
+            probabilities = learner.predict(adapted, task.query_x).softmax(1)
+            prototypes = embed(task.support_x).unflatten(0, (5, shots)).mean(1)
+            sharpness = params.lr["head.weight"][0] / 5
+            by_product = (sharpness * embed(task.query_x) @ prototypes.T).softmax(1)
+            torch.testing.assert_close(probabilities, by_product, atol=1e-4, rtol=0)
