@@ -10,7 +10,7 @@ import pytest
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 SERIES = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
 # Notebooks whose questions their solutions quote, word for word. Add one with its answers.
-ANSWERED = ("00", "01", "02", "03", "04", "05", "08", "09", "14")
+ANSWERED = ("00", "01", "02", "03", "04", "05", "07", "08", "09", "14")
 PAIRED = [path for path in SERIES if path.stem.startswith(ANSWERED)]
 name = lambda path: path.stem
 
