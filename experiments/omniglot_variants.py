@@ -1,44 +1,35 @@
-"""`python -m experiments.omniglot_variants maml 2.0`: where a variant's learned scale begins.
+"""`python -m experiments.omniglot_variants maml 2.0`: the scale of a variant.
 
-Trains a member of `OMNIGLOT_VARIANTS`, or the zero head, for 400 iterations on 25 of the 30
-background alphabets from another step size, or temperature, and judges it on 600 1-shot episodes of
-the other five, 15 queries a class, in as many ways as it trained with. The evaluation alphabets are
-never seen. results/omniglot_variants.json keeps every try.
+Trains a member of `OMNIGLOT_VARIANTS` for 400 iterations on 25 of the 30 background alphabets with
+another step size, or first temperature, and judges it on 600 1-shot episodes of the other five, 15
+queries a class, in as many ways as it trained with. The evaluation alphabets are never seen.
+results/omniglot_variants.json keeps every try.
 """
 
 from pathlib import Path
 
 import click
 import torch
-from torch.nn.functional import cross_entropy
 
 from benchmarks.records import load_average, provenance, read, write
 from experiments.accuracy import percent
-from mamlkit import FewShot, ZeroHead, evaluate, fit, omniglot, without_validation
-from mamlkit.recipes.omniglot import OUTER_LOOP, TRAINING, TRAINING_WAYS, network, training_tasks
+from mamlkit import FewShot, evaluate, fit, omniglot, without_validation
+from mamlkit.recipes.omniglot import OUTER_LOOP, TRAINING, TRAINING_WAYS, training_tasks
 from mamlkit.recipes.omniglot_variants import MEMBERS
 
 RESULTS = Path(__file__).parent / "results" / "omniglot_variants.json"
 
 
-def zero_head(ways, scale):
-    """Return the learner of the network that ships, with another first step size."""
-    return ZeroHead(network(ways), cross_entropy, lr=scale, steps=1)
-
-
-LEARNERS = {**MEMBERS, "zero-head": zero_head}
-
-
 @click.command()
-@click.argument("member", type=click.Choice(list(LEARNERS)))
+@click.argument("member", type=click.Choice(list(MEMBERS)))
 @click.argument("scale", type=click.FloatRange(min=0, min_open=True))
 @click.option("--ways", default=TRAINING_WAYS, show_default=True, help="In training and test.")
 @click.option("--iterations", default=400, show_default=True)
 def main(member, scale, ways, iterations):
-    """Make one try: SCALE is the first step size, or the first temperature of prototypes."""
+    """Make one try: SCALE is MAML's step size, or the first temperature of prototypes."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    load, learner = load_average(), LEARNERS[member](ways, scale)
+    load, learner = load_average(), MEMBERS[member](ways, scale)
     training, validation = without_validation(omniglot("background"))
     images = TRAINING["tasks_per_batch"] * TRAINING_WAYS
     options = {**TRAINING, **OUTER_LOOP, "iterations": iterations}
