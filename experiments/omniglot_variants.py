@@ -6,6 +6,7 @@ queries a class, in as many ways as it trained with. The evaluation alphabets ar
 results/omniglot_variants.json keeps every try.
 """
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -24,8 +25,9 @@ RESULTS = Path(__file__).parent / "results" / "omniglot_variants.json"
 @click.argument("member", type=click.Choice(list(MEMBERS)))
 @click.argument("scale", type=click.FloatRange(min=0, min_open=True))
 @click.option("--ways", default=TRAINING_WAYS, show_default=True, help="In training and test.")
+@click.option("--outer-step", default=5e-3, show_default=True, help="Adam's.")
 @click.option("--iterations", default=400, show_default=True)
-def main(member, scale, ways, iterations):
+def main(member, scale, ways, outer_step, iterations):
     """Make one try: SCALE is MAML's step size, or the first temperature of prototypes."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -34,15 +36,18 @@ def main(member, scale, ways, iterations):
     images = TRAINING["tasks_per_batch"] * TRAINING_WAYS
     options = {**TRAINING, **OUTER_LOOP, "iterations": iterations}
     options["tasks_per_batch"] = images // ways
+    options["optimizer"] = partial(torch.optim.Adam, lr=outer_step)
     tasks = training_tasks(ways, images=training.images)
     run = fit(learner, tasks, **options, compile=True, device="cpu", progress=False)
     episodes = FewShot(validation.images, ways, device="cpu")
     steps = 0 if member == "prototypes" else 1
     test = {"shots": 1, "queries": 15, "tasks": 600, "steps": steps, "seed": 12345}
     found = percent(evaluate(learner, run.params, episodes, **test))
-    row = {"member": member, "scale": scale, "ways": ways, "iterations": iterations, **found}
+    row = {"member": member, "scale": scale, "outer step": outer_step, "ways": ways}
+    row |= {"iterations": iterations, **found}
     command = f"python -m experiments.omniglot_variants {member} {scale} --ways {ways}"
-    row["run"] = provenance(load, f"{command} --iterations {iterations}")
+    command += f" --outer-step {outer_step} --iterations {iterations}"
+    row["run"] = provenance(load, command)
     write(RESULTS, [*read(RESULTS, []), row])
     click.echo(f"{member} {scale}, {ways} ways: {found['mean'][-1]} ± {found['interval'][-1]}")
 
