@@ -9,9 +9,6 @@ import pytest
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 SERIES = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
-# Notebooks whose questions their solutions quote, word for word. Add one with its answers.
-ANSWERED = ("00", "01", "02", "03", "04", "05", "07", "08", "09", "13", "14", "15")
-PAIRED = [path for path in SERIES if path.stem.startswith(ANSWERED)]
 name = lambda path: path.stem
 
 
@@ -32,7 +29,7 @@ def numbered(text):
     return [re.sub(r"^\d\. ", "", item.split("\n\n")[0]) for item in items[:3]]
 
 
-@pytest.mark.parametrize("path", PAIRED, ids=name)
+@pytest.mark.parametrize("path", SERIES, ids=name)
 def test_every_question_is_answered(path):
     questions = numbered(prose(path).split("### Three questions")[1].split("### Exercise")[0])
     solutions = NOTEBOOKS / "solutions" / f"{path.stem}_solutions.ipynb"
@@ -44,7 +41,7 @@ def test_every_question_is_answered(path):
         assert len(answer) > len(question) + 5
 
 
-@pytest.mark.parametrize("path", PAIRED, ids=name)
+@pytest.mark.parametrize("path", SERIES, ids=name)
 def test_an_exercise_is_larger_than_a_number(path):
     """A stub that checks itself, and a function of the same name in the solutions."""
     cells = nbformat.read(path, as_version=4).cells
@@ -58,7 +55,7 @@ def test_an_exercise_is_larger_than_a_number(path):
             assert f"def {stub}(" in code
 
 
-@pytest.mark.parametrize("path", PAIRED, ids=name)
+@pytest.mark.parametrize("path", SERIES, ids=name)
 def test_the_head_links_to_the_glossary(path):
     head = nbformat.read(path, as_version=4).cells[0].source
     assert "(glossary.md)" in head
