@@ -1,10 +1,10 @@
 """MAML whose every layer adapts, and prototypes: each under the recipe of the network that ships.
 
 Network, tasks and outer loop are those of `mamlkit.recipes.omniglot`, found there for a head of
-zeros. The step sizes, or the first temperature, are the best of three tries of 400 iterations on
-held-out background alphabets (`python -m experiments.omniglot_variants`). MAML's inner step size is
-not learned: with this network the outer loop would drive those of the convolutions to zero. And its
-outer step is a fifth of the others': with theirs the loss stays at chance.
+zeros. MAML's inner step is the best of three tries of 400 iterations on held-out background
+alphabets (`python -m experiments.omniglot_variants`). It is not learned: the outer loop would drive
+those of the convolutions to zero. Its outer step is a fifth of the others': with theirs the loss
+stays at chance.
 """
 
 from functools import partial
@@ -26,7 +26,7 @@ from mamlkit.recipes.omniglot import (
 )
 from mamlkit.recipes.recipe import Recipe
 
-LR, TEMPERATURE = 0.1, 30.0  # the temperature is learned from there on
+LR, TEMPERATURE = 0.01, 30.0  # the temperature is learned from there on
 OUTER_STEPS = {"maml": 1e-3, "prototypes": OUTER_LOOP["optimizer"].keywords["lr"]}
 
 
