@@ -1,7 +1,8 @@
 """`make site`: put the pages together and let Sphinx build them; nothing is executed.
 
 The notebooks with their committed outputs, the tables, the reports and the glossary are copied into
-_build/source, beside the pages of this folder; _build/html is the site. Where repository.txt holds
+_build/source, beside the pages of this folder, and what the live explorer of the first page needs;
+_build/html is the site. Where repository.txt holds
 the address of a GitHub repository, `owner/name`, each notebook gets badges that open it in Colab
 and Binder; where it is empty, none.
 """
@@ -14,6 +15,10 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+
+from mamlkit.show.widgets.k_shot import KShotExplorer
+from mamlkit.show.widgets.page import write_page
+from mamlkit.show.widgets.starts import sine_learners
 
 HERE = Path(__file__).parent
 ROOT, BUILD = HERE.parent, HERE / "_build"
@@ -51,6 +56,8 @@ def assemble():
     results = ROOT / "tests/stress/results"
     shutil.copytree(results, SOURCE / "tests/stress/results")
     (SOURCE / "_static" / "explorer.png").write_bytes(first_picture("pages/k_shot_explorer.ipynb"))
+    explorer = KShotExplorer(sine_learners(), shown=("MAML", "pretrained"))
+    write_page(explorer, SOURCE / "_static" / "k_shot")
     package = Path(find_spec("sphinx-mathjax-offline").origin).parent
     shutil.copy(package / MATHJAX, SOURCE / "_static" / Path(MATHJAX).name)
 

@@ -190,6 +190,13 @@ class KShotExplorer(Explorer):
         ]
         return f" Beyond training: {', '.join(beyond)}." if beyond else ""
 
+    def state(self) -> dict[str, object]:
+        """Return the state as plain numbers and lists, under the names that `k_shot.js` uses."""
+        sliders = "k", "steps", "lr", "amplitude", "phase", "noise"
+        shown = [name for name, tick in self.ticks.items() if tick.value]
+        values = {name: getattr(self, name).value for name in sliders}
+        return {**values, "shown": shown, "seed": self.seed, "added": [list(a) for a in self.added]}
+
     # Draw
 
     def build_figure(self, figure: Figure) -> list[Artist]:
