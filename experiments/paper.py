@@ -30,7 +30,7 @@ VALIDATION_SEED, VALIDATION_TASKS, VALIDATE_EVERY = 2_000_000, 600, 1_000
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--iterations", type=int, default=60_000, show_default=True, help="Stop there.")
 @click.option("--runs", type=click.Path(path_type=Path), default=RUNS, help="Checkpoints.")
-@click.option("--out", type=click.Path(path_type=Path), help="Where weights and card go.")
+@click.option("--out", type=click.Path(path_type=Path), help="Of weights and card of a whole run.")
 def main(recipe, seed, iterations, runs, out):
     """Train and test one recipe. Other rows of paper.json stay."""
     torch.set_num_threads(1)
@@ -61,7 +61,7 @@ def measure(name, seed, iterations, runs, out):
     run = recipe.train(checkpoint=runs / f"{name}-{seed}", checkpoint_every=500, **options)
     test = partial(recipe.test, run.params, device="cpu")  # the same episodes for all three
     tests = {"together": test(), "fifteen": test(queries=15), "apart": test(transductive=False)}
-    if out:
+    if out and run.iterations == recipe.training["iterations"]:  # what the card says
         command = f"mamlkit train {name} --seed {seed}"
         pretrained.save(out, name, run, tests["together"], command=command, seed=seed)
     return {

@@ -76,12 +76,12 @@ function step(layers, inputs, targets, lr) {
   return moved;
 }
 
-export function truth(state, x) {
+function truth(state, x) {
   return state.amplitude * Math.sin(x - state.phase);
 }
 
 // The support points of a state: the first K of the seed's twenty, and those added by hand.
-export function support(state, points) {
+function support(state, points) {
   const [xs, noises] = points[state.seed % points.length];
   const drawn = xs.slice(0, state.k).map((x, i) => [x, truth(state, x) + state.noise * noises[i]]);
   return [...drawn, ...state.added];
