@@ -6,7 +6,8 @@ on 1,000 new tasks in three ways: as many queries of each class together as ther
 paper's), fifteen of each together, and each query alone beside the support set. The episodes are
 the same, so what each way is harder by is a paired difference, in points. Everything goes to
 results/paper.json; no iteration is chosen, the last one counts.
-One thread: two runs side by side get more done on two cores than one run on both.
+One thread: two runs side by side get more done on two cores than one run on both. The device draws
+the tasks, so a seed names other tasks on a GPU than on a CPU.
 """
 
 from functools import partial
@@ -17,7 +18,7 @@ import torch
 
 from benchmarks.records import ROOT, load_average, provenance, read, write
 from experiments.accuracy import percent
-from mamlkit import Evaluation, evaluate, pretrained
+from mamlkit import Evaluation, devices, evaluate, pretrained
 from mamlkit.recipes import RECIPES
 from mamlkit.recipes.omniglot_paper import OMNIGLOT_PAPER, tasks
 
@@ -31,12 +32,14 @@ VALIDATION_SEED, VALIDATION_TASKS, VALIDATE_EVERY = 2_000_000, 600, 1_000
 @click.option("--iterations", type=int, default=60_000, show_default=True, help="Stop there.")
 @click.option("--runs", type=click.Path(path_type=Path), default=RUNS, help="Checkpoints.")
 @click.option("--out", type=click.Path(path_type=Path), help="Of weights and card of a whole run.")
-def main(recipe, seed, iterations, runs, out):
+@click.option("--device", default="cpu", show_default=True, help="Or cuda.")
+def main(recipe, seed, iterations, runs, out, device):
     """Train and test one recipe. Other rows of paper.json stay."""
     torch.set_num_threads(1)
     load = load_average()
-    row = measure(recipe, seed, iterations, runs, out)
+    row = measure(recipe, seed, iterations, runs, out, device)
     command = f"python -m experiments.paper --recipe {recipe} --seed {seed}"
+    command += f" --device {device}" if device != "cpu" else ""
     row["run"] = provenance(load, f"{command} --iterations {iterations}")
     write(RESULTS, sorted([*(r for r in read(RESULTS, []) if key(r) != key(row)), row], key=key))
 
@@ -46,20 +49,22 @@ def key(row):
     return row["recipe"], row["seed"], row["iterations"]
 
 
-def measure(name, seed, iterations, runs, out):
+def measure(name, seed, iterations, runs, out, device):
     """Train and test once; return what paper.json keeps of it."""
+    device = devices.resolve(device)
     recipe = RECIPES[name]
     ways, shots = recipe.start(0).module.head.out_features, recipe.training["shots"]
-    learner, options = recipe.tester(), {"seed": seed, "device": "cpu", "iterations": iterations}
+    learner, options = recipe.tester(), {"seed": seed, "device": device, "iterations": iterations}
     settings = {"shots": shots, "queries": shots, "tasks": VALIDATION_TASKS, "steps": learner.steps}
     if name.endswith("vinyals"):
-        validation = tasks(ways, "vinyals", "validation")
+        validation = tasks(ways, "vinyals", "validation").to(device)
+        learner.module.to(device)
         options["validate_every"] = VALIDATE_EVERY
         options["validate"] = lambda params: evaluate(
             learner, params, validation, seed=VALIDATION_SEED, **settings
         ).mean[-1]
     run = recipe.train(checkpoint=runs / f"{name}-{seed}", checkpoint_every=500, **options)
-    test = partial(recipe.test, run.params, device="cpu")  # the same episodes for all three
+    test = partial(recipe.test, run.params, device=device)  # the same episodes for all three
     tests = {"together": test(), "fifteen": test(queries=15), "apart": test(transductive=False)}
     if out and run.iterations == recipe.training["iterations"]:  # what the card says
         command = f"mamlkit train {name} --seed {seed}"
@@ -67,6 +72,7 @@ def measure(name, seed, iterations, runs, out):
     return {
         "recipe": name,
         "seed": seed,
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
         "iterations": run.iterations,
         "seconds": round(run.seconds, 1),
         "steps": learner.steps,
