@@ -113,21 +113,22 @@ def _methods(rows, methods):
     """Yield the cells of each method and split, one line for each way to ask."""
     for suffix, title in methods.items():
         for split, place in SPLITS.items():
-            runs = [
-                [r for r in rows if (r["recipe"], r["split"]) == (f"omniglot-{s}{suffix}", split)]
-                for s in SETTINGS
-            ]
+            runs = [_longest(rows, f"omniglot-{s}{suffix}", split) for s in SETTINGS]
             if not any(runs):
                 continue
-            done = max(row["iterations"] for each in runs for row in each)
-            unfinished = suffix == "-paper" and done < FULL
-            name = f"{title}, after {done:,} of {FULL:,} iterations" if unfinished else title
             modes = [mode for mode in QUERIES if all(mode in r for each in runs for r in each)]
             cells = {mode: [_mean(each, mode) for each in runs] for mode in modes}
             if cells["together"] == cells["apart"]:
-                yield name, place, "any", *cells["together"]
+                yield title, place, "any", *cells["together"]
             else:
-                yield from ((name, place, QUERIES[mode], *cells[mode]) for mode in modes)
+                yield from ((title, place, QUERIES[mode], *cells[mode]) for mode in modes)
+
+
+def _longest(rows, recipe, split):
+    """Return the runs of a recipe that were trained as long as any of it."""
+    runs = [row for row in rows if (row["recipe"], row["split"]) == (recipe, split)]
+    most = max((row["iterations"] for row in runs), default=0)
+    return [row for row in runs if row["iterations"] == most]
 
 
 def _steps(row):
@@ -147,6 +148,9 @@ def _mean(rows, mode):
     last = [row[mode]["mean"][_steps(row)] for row in rows]
     half = mean(row[mode]["interval"][_steps(row)] for row in rows)
     text = f"{mean(last):.1f} ± {half:.1f}"
+    done = rows[0].get("iterations", FULL)
+    if rows[0].get("recipe", "").endswith("-paper") and done < FULL:
+        text += f", after {done:,}"
     return text + (f" ({min(last):.1f}–{max(last):.1f})" if len(rows) > 1 else "")
 
 
@@ -155,11 +159,13 @@ def _cell(numbers, step):
 
 
 def _where(rows):
-    machines = sorted({row["run"]["machine"]["cpu"] for row in rows})
+    machines = {f"{row['run']['machine']['cpu']}, one thread a run" for row in rows}
+    machines |= {row["device"] for row in rows if row.get("device", "CPU") != "CPU"}
     versions = sorted({row["run"]["versions"]["torch"] for row in rows})
     tasks = min(row["together"]["tasks"] for row in rows)
     return (
         f"mamlkit's rows: ± 95 % over {tasks:,} test tasks; the mean of the training seeds, and "
-        f"their range in brackets where there were several, otherwise one seed. "
-        f"{'; '.join(machines)}, one thread a run, torch {', '.join(versions)}."
+        f"their range in brackets where there were several, otherwise one seed; the paper's recipe "
+        f"is of {FULL:,} iterations, or as many as a figure says. "
+        f"{'; '.join(sorted(machines))}; torch {', '.join(versions)}."
     )

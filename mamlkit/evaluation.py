@@ -1,7 +1,7 @@
 """How good a learner is: its error or accuracy on new tasks, step by step, with an interval."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,14 +20,25 @@ TASKS_DRAWN_AT_ONCE = 50  # memory does not grow with the number of tasks
 NUMBERS = 400_000  # in the inputs of tasks computed at once on a CPU: more fall out of its cache
 
 
-@dataclass
+@dataclass(repr=False)
 class Evaluation:
     """The metric of every task at every number of adaptation steps.
 
     values: `[tasks, steps + 1]`, column s after s steps; column 0 is before any adaptation.
     """
 
-    values: Float[Tensor, "tasks curve"] = field(repr=False)
+    values: Float[Tensor, "tasks curve"]
+
+    def __repr__(self) -> str:
+        """Say the means with their intervals, before and after.
+
+        >>> Evaluation(torch.tensor([[1.0, 0.4], [3.0, 0.6]]))
+        Evaluation(2 tasks: 2.00 ± 1.96 after 0 steps, 0.50 ± 0.20 after 1)
+        """
+        tasks, curve = self.values.shape
+        steps = sorted({1, curve - 1} & {*range(1, curve)})
+        after = "".join(f", {self.format(step)} after {step}" for step in steps)
+        return f"Evaluation({tasks} tasks: {self.format(0)} after 0 steps{after})"
 
     @property
     def mean(self) -> Float[Tensor, " curve"]:
