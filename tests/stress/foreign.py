@@ -38,7 +38,7 @@ BLOCKS = {
     "DeformConv2d": lambda: Deformed(),
     "SimpleStemIN": lambda: models.regnet.SimpleStemIN(8, 8, FREE["norm_layer"], nn.ReLU),
     "Permute": lambda: nn.Sequential(ops.Permute([0, 2, 3, 1]), nn.Linear(8, 8)),
-    "DenseLayer": lambda: models.densenet._DenseLayer(8, 8, 2, 0.0),
+    "DenseLayer": lambda: models.DenseNet(8, (1,), 8, 2).features.denseblock1.denselayer1,
 }
 LOSSES = {
     "CrossEntropyLoss": nn.CrossEntropyLoss(label_smoothing=0.1),

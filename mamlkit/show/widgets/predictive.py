@@ -159,8 +159,10 @@ class PredictiveExplorer(Explorer):
             self._bands[name] = ax.fill_between(self.x[:, 0], zero, zero, color=color, **faint)
         self._support = plots.support(ax, self.x[:1], self.x[:1])
         ax.set(ylim=(-7, 7), xlim=(-5, 5), title="Mean, and a band of two deviations")
-        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-        return [*self._bands.values(), self._truth, *self._lines.values(), self._support]
+        legend = ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        entries = zip(legend.legend_handles, legend.get_texts(), strict=True)
+        self._keys = {text.get_text(): (handle, text) for handle, text in entries}
+        return [*self._bands.values(), self._truth, *self._lines.values(), self._support, legend]
 
     def move(self) -> None:
         """Move the artists to what was computed."""
@@ -168,8 +170,8 @@ class PredictiveExplorer(Explorer):
         self._support.set_offsets(torch.cat(self.support, 1).numpy())
         for name, line in self._lines.items():
             shown = name in self.answers
-            line.set_visible(shown)
-            self._bands[name].set_visible(shown)
+            for artist in (line, self._bands[name], *self._keys[name]):
+                artist.set_visible(shown)
             if shown:
                 mean, deviation = self.answers[name].unbind(-1)
                 line.set_ydata(mean)
