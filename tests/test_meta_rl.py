@@ -27,6 +27,8 @@ from mamlkit import (
     pretrained,
 )
 from mamlkit.learners.policy_gradient import ESTIMATORS, dice
+from mamlkit.recipes import RECIPES
+from mamlkit.recipes.meta_rl import META_RL
 from mamlkit.tasks.bandits import thompson, ucb1
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "12_meta_rl.ipynb"
@@ -284,6 +286,13 @@ def test_its_gradient_is_that_of_the_return():
 
 
 # What ships
+
+
+@pytest.mark.parametrize("name", sorted(META_RL))
+def test_recipes_of_shipped_policies_train(name):
+    """The command on each card works: pretraining, too, which takes no walks for a step."""
+    run = RECIPES[name].train(iterations=1, tasks_per_batch=2, device="cpu", progress=False)
+    assert run.history["loss"].isfinite().all()
 
 
 def test_shipped_policies_are_as_good_as_the_notebook_says():

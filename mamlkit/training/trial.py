@@ -27,7 +27,7 @@ def try_once(
     vectorize = should_vectorize("fit", learner, params, batch, vectorize)
 
     def predictions(task: TaskBatch) -> list[Tensor]:
-        path = learner.trajectory(params, task.support, 1)
+        path = learner.trajectory(params, task.support, min(1, getattr(learner, "steps", 1)))
         return [learner.predict(adapted, task.query_x) for adapted in path]
 
     forward = lambda task, vectorize: vmap_tasks(predictions, learner.module, task, vectorize)
