@@ -55,10 +55,7 @@ def _navigation(what: str = "", steps: int = 1, reveal: bool = False, **training
 META_RL = {
     "navigation-maml": _navigation(),
     "navigation-pretrained": _navigation(
-        ": pretraining on all goals, MAML with no inner step, on as many walks",
-        steps=0,
-        iterations=500,
-        shots=1,
+        ": pretraining on all goals, MAML with no inner step", steps=0, iterations=80, shots=1
     ),
     "navigation-oracle": _navigation(
         ": the oracle, which is told the goal", steps=0, reveal=True, iterations=150, shots=1
