@@ -13,14 +13,15 @@ import pytest
 from browser import chromium
 
 from mamlkit.show.widgets.k_shot import KShotExplorer
-from mamlkit.show.widgets.page import SCRIPT, write_page
+from mamlkit.show.widgets.page import write_page
 from mamlkit.show.widgets.starts import sine_learners
 
 ROOT = Path(__file__).parents[1]
 NODE = shutil.which("node")
 PROGRAM = """
 import { readFileSync } from "node:fs";
-import { compute, parseSafetensors, summary } from "./k_shot.mjs";
+import { compute, summary } from "./k_shot.js";
+import { parseSafetensors } from "./page.js";
 const { learners, points } = JSON.parse(readFileSync("explorer.json"));
 for (const learner of learners) {
   const { buffer, byteOffset, byteLength } = readFileSync(`${learner.name}.safetensors`);
@@ -29,7 +30,7 @@ for (const learner of learners) {
 const answers = JSON.parse(readFileSync("states.json")).map((state) => {
   const found = compute(state, learners, points);
   const each = Object.entries(found.found);
-  const last = Object.fromEntries(each.map(([name, { fits }]) => [name, fits[state.steps]]));
+  const last = Object.fromEntries(each.map(([name, { fits }]) => [name, [...fits[state.steps]]]));
   return { sentence: summary(state, found), seen: found.seen, fits: last };
 });
 console.log(JSON.stringify(answers));
@@ -62,7 +63,7 @@ def wander(explorer, dice):
 def test_the_page_says_what_the_notebook_says(explorer, tmp_path):
     """Over 50 random states: the sentence, the points, and the curves to 1e-4."""
     write_page(explorer, tmp_path)
-    shutil.copy(SCRIPT, tmp_path / "k_shot.mjs")
+    (tmp_path / "package.json").write_text('{"type": "module"}')
     dice, states, expected = random.Random(0), [], []
     for _ in range(50):
         wander(explorer, dice)

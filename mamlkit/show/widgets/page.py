@@ -12,18 +12,19 @@ from mamlkit.show import plots
 from mamlkit.show.widgets.k_shot import MOST_SHOTS, KShotExplorer
 from mamlkit.tasks.sinusoids import Sinusoids, Waves
 
-SCRIPT = Path(__file__).with_name("k_shot.js")
+SCRIPTS = [Path(__file__).with_name(name) for name in ("k_shot.js", "page.js")]
 DASHES = {"-": "", "--": "7 4", ":": "2 3", "-.": "7 3 2 3"}  # of SVG; others are dotted
 
 
 def write_page(explorer: KShotExplorer, folder: Path, seeds: int = 50) -> None:
     """Write what `k_shot.js` needs to be this explorer where there is no Python.
 
-    The script itself, each learner's parameters, and explorer.json: names, colours, the points of
+    The scripts, each learner's parameters, and explorer.json: names, colours, the points of
     so many seeds, and the state as it is.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(SCRIPT, folder)
+    for script in SCRIPTS:
+        shutil.copy(script, folder)
     learners, points = [], []
     for name, (_, params) in explorer.learners.items():
         look = plots.ROLES[name]
