@@ -29,24 +29,29 @@ function copyLayers(weights, told) {
 // what enters the second layer's ReLUs are straight lines of x, `height + slope * x`, until the next
 // unit turns on or off. To follow them costs a tenth of multiplying by all weights at each x.
 function follow([first, second, head], grid) {
-  const isOn = new Array(first.bias.length).fill(false);
+  const [rise, offset] = [first.weight, first.bias]; // of each hinge: max(0, offset + rise * x)
+  const [into, out] = [second.weight, head.weight];
+  const isOn = new Uint8Array(rise.length);
   const height = Float64Array.from(second.bias);
   const slope = new Float64Array(height.length);
-  return Float64Array.from(grid, (x) => {
-    for (let j = 0; j < isOn.length; j++) {
-      const turnsOn = first.weight[j] * x + first.bias[j] > 0;
+  const fit = new Float64Array(grid.length);
+  for (let p = 0; p < grid.length; p++) {
+    const x = grid[p];
+    for (let j = 0; j < rise.length; j++) {
+      const turnsOn = rise[j] * x + offset[j] > 0 ? 1 : 0;
       if (turnsOn === isOn[j]) continue;
       isOn[j] = turnsOn;
-      for (let i = 0; i < height.length; i++) {
-        const factor = (turnsOn ? 1 : -1) * second.weight[i * second.columns + j];
-        height[i] += factor * first.bias[j];
-        slope[i] += factor * first.weight[j];
+      const sign = turnsOn ? 1 : -1;
+      for (let i = 0, w = j; i < height.length; i++, w += rise.length) {
+        height[i] += sign * into[w] * offset[j];
+        slope[i] += sign * into[w] * rise[j];
       }
     }
     let y = head.bias[0];
-    for (let i = 0; i < height.length; i++) y += head.weight[i] * Math.max(0, height[i] + slope[i] * x);
-    return y;
-  });
+    for (let i = 0; i < height.length; i++) y += out[i] * Math.max(0, height[i] + slope[i] * x);
+    fit[p] = y;
+  }
+  return fit;
 }
 
 // Fill in the units of each layer for one x: ReLU but for the last.
@@ -76,9 +81,10 @@ function backward(layers, units, slopes, gradients) {
       biasGradient[i] += slope[i];
       for (let j = 0, w = i * columns; j < columns; j++, w++) {
         weightGradient[w] += slope[i] * before[j];
-        if (before[j] > 0) down[j] += slope[i] * weight[w];
+        down[j] += slope[i] * weight[w];
       }
     }
+    for (let j = 0; j < columns; j++) if (!(before[j] > 0)) down[j] = 0;
   }
 }
 

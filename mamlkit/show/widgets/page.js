@@ -10,6 +10,7 @@ export class Model {
     return this.values[name];
   }
   set(name, value) {
+    if (value === this.values[name]) return;
     this.values[name] = value;
     (this.listeners[`change:${name}`] ?? []).forEach((listener) => listener());
   }
