@@ -27,7 +27,7 @@ function copyLayers(weights, told) {
 
 // The network's outputs along the grid. A unit of the first layer is a hinge: flat, then straight. So
 // what enters the second layer's ReLUs are straight lines of x, `height + slope * x`, until the next
-// unit turns on or off. To follow them costs a tenth of multiplying by all weights at each x.
+// unit turns on or off: all weights are needed at those few places only, not at each x.
 function follow([first, second, head], grid) {
   const [rise, offset] = [first.weight, first.bias]; // of each hinge: max(0, offset + rise * x)
   const [into, out] = [second.weight, head.weight];
