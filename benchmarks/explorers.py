@@ -16,7 +16,7 @@ from statistics import median
 import click
 import torch
 
-from benchmarks.records import load_average, provenance, write
+from benchmarks.records import load_average, provenance, read, write
 from mamlkit import glyphs, pretrained
 from mamlkit.show.widgets.drawing import DrawYourOwn
 from mamlkit.show.widgets.k_shot import KShotExplorer
@@ -136,7 +136,8 @@ def main():
         "K-shot in the browser": browser(rng),
     }
     rows = {name: summary(*pair) for name, pair in times.items()}
-    write(RESULTS, {"milliseconds": rows, "run": provenance(load, COMMAND)})
+    kept = {"milliseconds": rows, "run": provenance(load, COMMAND)}
+    write(RESULTS, {**read(RESULTS, {}), **kept})
     for name, row in rows.items():
         click.echo(f"{name:30s} {row}")
 

@@ -1,10 +1,9 @@
 """`make site`: put the pages together and let Sphinx build them; nothing is executed.
 
 The notebooks with their committed outputs, the tables, the reports and the glossary are copied into
-_build/source, beside the pages of this folder, and what the live explorer of the first page needs;
-_build/html is the site. Where repository.txt holds
-the address of a GitHub repository, `owner/name`, each notebook gets badges that open it in Colab
-and Binder; where it is empty, none.
+_build/source, beside the pages of this folder, and what the live explorers need;
+_build/html is the site. Where repository.txt holds the address of a GitHub repository,
+`owner/name`, each notebook gets badges that open it in Colab and Binder; where it is empty, none.
 """
 
 import base64
@@ -16,8 +15,9 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from mamlkit import glyphs
 from mamlkit.show.widgets.k_shot import KShotExplorer
-from mamlkit.show.widgets.page import write_page
+from mamlkit.show.widgets.page import write_drawing_page, write_page
 from mamlkit.show.widgets.starts import sine_learners
 
 HERE = Path(__file__).parent
@@ -55,9 +55,12 @@ def assemble():
             shutil.copy(path, target)
     results = ROOT / "tests/stress/results"
     shutil.copytree(results, SOURCE / "tests/stress/results")
-    (SOURCE / "_static" / "explorer.png").write_bytes(first_picture("pages/k_shot_explorer.ipynb"))
+    stills = {"explorer": "pages/k_shot_explorer.ipynb", "drawing": "08_draw_your_own.ipynb"}
+    for name, notebook in stills.items():
+        (SOURCE / "_static" / f"{name}.png").write_bytes(first_picture(notebook))
     explorer = KShotExplorer(sine_learners(), shown=("MAML", "pretrained"))
     write_page(explorer, SOURCE / "_static" / "k_shot")
+    write_drawing_page(glyphs(25, drawings=4, seed=9).images, SOURCE / "_static" / "draw")
     package = Path(find_spec("sphinx-mathjax-offline").origin).parent
     shutil.copy(package / MATHJAX, SOURCE / "_static" / Path(MATHJAX).name)
 

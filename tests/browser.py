@@ -1,14 +1,18 @@
-"""JupyterLab in headless Chromium, for the tests of explorers."""
+"""JupyterLab, or a page without Python, in headless Chromium, for the tests of explorers."""
 
+import json
 import secrets
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
@@ -20,6 +24,55 @@ HARMLESS = "favicon", "ResizeObserver", "net::ERR_INTERNET_DISCONNECTED", "net::
 def chromium():
     """The path of a Chromium on this machine, or None."""
     return next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
+class _Silent(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        """Say nothing of each file."""
+
+
+@contextmanager
+def files(folder):
+    """A server of a folder's files; yields its address, ending in a slash."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Silent, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+@contextmanager
+def still_page(address):
+    """A page without Python; yields a tab and a list of what went wrong on it.
+
+    That is errors, and requests to another host.
+    """
+    from playwright.sync_api import sync_playwright
+
+    host, faults = address[: address.index("/", 8) + 1], []
+    with sync_playwright() as engine:
+        browser = engine.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        tab = browser.new_page()
+        tab.set_default_timeout(600_000)  # a busy machine is no failure
+        tab.on("request", lambda r: r.url.startswith((host, "data:")) or faults.append(r.url))
+        tab.on("pageerror", lambda error: faults.append(str(error)))
+        tab.on("console", lambda m: m.type != "error" or _is_harmless(m) or faults.append(m.text))
+        tab.goto(address)
+        yield tab, faults
+        browser.close()
+
+
+def _is_harmless(message):
+    return any(word in message.text + message.location["url"] for word in HARMLESS)
+
+
+def run_node(program, folder):
+    """What a program for node, which may import the folder's scripts, prints as JSON."""
+    (folder / "package.json").write_text('{"type": "module"}', encoding="utf8")
+    (folder / "program.js").write_text(program, encoding="utf8")
+    command = [shutil.which("node"), "program.js"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @contextmanager
@@ -90,7 +143,7 @@ class Page:
         )
 
     def _note(self, message):
-        if message.type == "error" and not any(word in message.text for word in HARMLESS):
+        if message.type == "error" and not _is_harmless(message):
             self.errors.append(message.text)
 
     def run_all(self, timeout=900):

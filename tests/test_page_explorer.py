@@ -3,24 +3,21 @@
 import json
 import random
 import shutil
-import subprocess
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from browser import chromium
+from browser import chromium, files, run_node, still_page
 
 from mamlkit.show.widgets.k_shot import KShotExplorer
-from mamlkit.show.widgets.page import SCRIPT, write_page
+from mamlkit.show.widgets.page import write_page
 from mamlkit.show.widgets.starts import sine_learners
 
 ROOT = Path(__file__).parents[1]
 NODE = shutil.which("node")
 PROGRAM = """
 import { readFileSync } from "node:fs";
-import { compute, parseSafetensors, summary } from "./k_shot.mjs";
+import { compute, summary } from "./k_shot.js";
+import { parseSafetensors } from "./page.js";
 const { learners, points } = JSON.parse(readFileSync("explorer.json"));
 for (const learner of learners) {
   const { buffer, byteOffset, byteLength } = readFileSync(`${learner.name}.safetensors`);
@@ -29,7 +26,7 @@ for (const learner of learners) {
 const answers = JSON.parse(readFileSync("states.json")).map((state) => {
   const found = compute(state, learners, points);
   const each = Object.entries(found.found);
-  const last = Object.fromEntries(each.map(([name, { fits }]) => [name, fits[state.steps]]));
+  const last = Object.fromEntries(each.map(([name, { fits }]) => [name, [...fits[state.steps]]]));
   return { sentence: summary(state, found), seen: found.seen, fits: last };
 });
 console.log(JSON.stringify(answers));
@@ -62,7 +59,6 @@ def wander(explorer, dice):
 def test_the_page_says_what_the_notebook_says(explorer, tmp_path):
     """Over 50 random states: the sentence, the points, and the curves to 1e-4."""
     write_page(explorer, tmp_path)
-    shutil.copy(SCRIPT, tmp_path / "k_shot.mjs")
     dice, states, expected = random.Random(0), [], []
     for _ in range(50):
         wander(explorer, dice)
@@ -70,12 +66,7 @@ def test_the_page_says_what_the_notebook_says(explorer, tmp_path):
         fits = {name: fit.flatten().tolist() for name, fit in explorer.curves.items()}
         expected.append((explorer.summary(), explorer.support_x.flatten().tolist(), fits))
     (tmp_path / "states.json").write_text(json.dumps(states))
-    (tmp_path / "program.mjs").write_text(PROGRAM)
-    done = subprocess.run(
-        [NODE, "program.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stderr
-    answers = json.loads(done.stdout)
+    answers = run_node(PROGRAM, tmp_path)
     assert len(answers) == 50
     for answer, (sentence, xs, fits) in zip(answers, expected, strict=True):
         assert answer["sentence"] == sentence
@@ -89,23 +80,12 @@ def test_the_page_says_what_the_notebook_says(explorer, tmp_path):
 @pytest.mark.skipif(chromium() is None, reason="no Chromium is installed")
 def test_the_page_lives_without_python(explorer, tmp_path):
     """By keyboard and mouse, in a real browser, with no request to another host."""
-    playwright = pytest.importorskip("playwright.sync_api")
     write_page(explorer, tmp_path / "k_shot")
     shutil.copy(ROOT / "site" / "_static" / "live.js", tmp_path)
+    (tmp_path / "explorer.png").write_bytes(explorer.picture.value)
     page = '<img src="explorer.png"><div id="k-shot"></div><script type="module" src="live.js">'
     (tmp_path / "index.html").write_text(f"<!doctype html>{page}</script>", encoding="utf8")
-    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    asked, faults = [], []
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        tab = browser.new_page()
-        tab.set_default_timeout(600_000)  # a busy machine is no failure
-        tab.on("request", lambda request: asked.append(request.url))
-        tab.on("pageerror", lambda error: faults.append(str(error)))
-        host = f"http://127.0.0.1:{server.server_port}/"
-        tab.goto(f"{host}index.html")
+    with files(tmp_path) as host, still_page(f"{host}index.html") as (tab, faults):
         sentence = tab.locator("[role=status]")
         sentence.wait_for()
         explorer.compute()
@@ -117,6 +97,6 @@ def test_the_page_lives_without_python(explorer, tmp_path):
         assert sentence.inner_text() == explorer.summary()
         tab.locator("svg").click(position={"x": 200, "y": 100})
         assert "1 of them added by hand" in sentence.inner_text()
-        browser.close()
-    server.shutdown()
-    assert not faults and all(url.startswith(host) for url in asked)
+        tab.locator("input[type=range]").nth(1).press("ArrowRight")
+        assert "after 2 gradient steps" in sentence.inner_text()
+        assert not faults

@@ -12,68 +12,104 @@ const LAYERS = ["body.0", "body.2", "head"];
 
 // Compute
 
-// Read a safetensors file: name -> { shape, data }.
-export function parseSafetensors(buffer) {
-  const length = Number(new DataView(buffer).getBigUint64(0, true));
-  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
-  const tensors = {};
-  for (const [name, { shape, data_offsets }] of Object.entries(header)) {
-    if (name === "__metadata__") continue;
-    const [begin, end] = data_offsets.map((offset) => 8 + length + offset);
-    tensors[name] = { shape, data: Float64Array.from(new Float32Array(buffer.slice(begin, end))) };
-  }
-  return tensors;
-}
-
-// The activations of each layer for one input: ReLU but for the last.
-function activations(layers, input) {
-  const all = [input];
-  for (const { rows, columns, weight, bias, last } of layers) {
-    const before = all[all.length - 1];
-    const after = new Float64Array(rows);
-    for (let i = 0, at = 0; i < rows; i++) {
-      let sum = bias[i];
-      for (let j = 0; j < columns; j++) sum += weight[at++] * before[j];
-      after[i] = last || sum > 0 ? sum : 0;
-    }
-    all.push(after);
-  }
-  return all;
-}
-
-const listLayers = (weights) =>
-  LAYERS.map((name) => {
+// A copy of a learner's layers, to be moved by gradient descent. What the oracle is told besides x is
+// the same at every x, and so goes into its first layer's bias.
+function copyLayers(weights, told) {
+  return LAYERS.map((name) => {
     const { shape, data } = weights[`${name}.weight`];
-    const bias = weights[`${name}.bias`].data;
-    return { rows: shape[0], columns: shape[1], weight: data, bias, last: name === "head" };
+    const bias = Float64Array.from(weights[`${name}.bias`].data);
+    if (name !== LAYERS[0]) return { columns: shape[1], weight: Float64Array.from(data), bias };
+    const rows = bias.map((_, i) => data[i * shape[1]]);
+    told.forEach((value, t) => bias.forEach((_, i) => (bias[i] += data[i * shape[1] + 1 + t] * value)));
+    return { columns: 1, weight: rows, bias };
   });
+}
 
-// Layers after one step of gradient descent on the mean squared error of the points.
-function step(layers, inputs, targets, lr) {
-  const moved = layers.map((layer) => ({
-    ...layer,
-    weight: Float64Array.from(layer.weight),
-    bias: Float64Array.from(layer.bias),
-  }));
-  inputs.forEach((input, point) => {
-    const all = activations(layers, input);
-    let slope = [(2 * (all[3][0] - targets[point])) / inputs.length];
-    for (let layer = layers.length - 1; layer >= 0; layer--) {
-      const { rows, columns, weight } = layers[layer];
-      const into = moved[layer];
-      const before = all[layer];
-      const down = new Float64Array(columns);
-      for (let i = 0, at = 0; i < rows; i++) {
-        into.bias[i] -= lr * slope[i];
-        for (let j = 0; j < columns; j++, at++) {
-          into.weight[at] -= lr * slope[i] * before[j];
-          if (before[j] > 0) down[j] += weight[at] * slope[i];
-        }
+// The network's outputs along the grid. A unit of the first layer is a hinge: flat, then straight. So
+// what enters the second layer's ReLUs are straight lines of x, `height + slope * x`, until the next
+// unit turns on or off: all weights are needed at those few places only, not at each x.
+function follow([first, second, head], grid) {
+  const [rise, offset] = [first.weight, first.bias]; // of each hinge: max(0, offset + rise * x)
+  const [into, out] = [second.weight, head.weight];
+  const isOn = new Uint8Array(rise.length);
+  const height = Float64Array.from(second.bias);
+  const slope = new Float64Array(height.length);
+  const fit = new Float64Array(grid.length);
+  for (let p = 0; p < grid.length; p++) {
+    const x = grid[p];
+    for (let j = 0; j < rise.length; j++) {
+      const turnsOn = rise[j] * x + offset[j] > 0 ? 1 : 0;
+      if (turnsOn === isOn[j]) continue;
+      isOn[j] = turnsOn;
+      const sign = turnsOn ? 1 : -1;
+      for (let i = 0, w = j; i < height.length; i++, w += rise.length) {
+        height[i] += sign * into[w] * offset[j];
+        slope[i] += sign * into[w] * rise[j];
       }
-      slope = down;
     }
-  });
-  return moved;
+    let y = head.bias[0];
+    for (let i = 0; i < height.length; i++) y += out[i] * Math.max(0, height[i] + slope[i] * x);
+    fit[p] = y;
+  }
+  return fit;
+}
+
+// Fill in the units of each layer for one x: ReLU but for the last.
+function forward(layers, x, units) {
+  units[0][0] = x;
+  for (let layer = 0; layer < layers.length; layer++) {
+    const { columns, weight, bias } = layers[layer];
+    const [before, after] = [units[layer], units[layer + 1]];
+    for (let i = 0, w = 0; i < after.length; i++) {
+      let sum = bias[i];
+      for (let j = 0; j < columns; j++) sum += weight[w++] * before[j];
+      after[i] = layer < layers.length - 1 ? Math.max(0, sum) : sum;
+    }
+  }
+}
+
+// Add to `gradients`, of the same form as the layers, what one point's slope adds. `slopes` are of the
+// error by each unit, from the last layer, which is given, down.
+function backward(layers, units, slopes, gradients) {
+  for (let layer = layers.length - 1; layer >= 0; layer--) {
+    const { columns, weight } = layers[layer];
+    const { weight: weightGradient, bias: biasGradient } = gradients[layer];
+    const [before, down, slope] = [units[layer], slopes[layer], slopes[layer + 1]];
+    down.fill(0);
+    for (let i = 0; i < slope.length; i++) {
+      if (slope[i] === 0) continue; // as of half of them, by ReLU
+      biasGradient[i] += slope[i];
+      for (let j = 0, w = i * columns; j < columns; j++, w++) {
+        weightGradient[w] += slope[i] * before[j];
+        down[j] += slope[i] * weight[w];
+      }
+    }
+    for (let j = 0; j < columns; j++) if (!(before[j] > 0)) down[j] = 0;
+  }
+}
+
+// Move the layers by gradient descent on the mean squared error of the points: one step a call.
+function makeDescent(layers, points, lr) {
+  const makeUnits = () => [new Float64Array(1), ...layers.map(({ bias }) => new Float64Array(bias.length))];
+  const [units, slopes] = [makeUnits(), makeUnits()];
+  const gradients = layers.map(({ weight, bias }) => ({
+    weight: new Float64Array(weight.length),
+    bias: new Float64Array(bias.length),
+  }));
+  const last = layers.length;
+  return () => {
+    for (const { weight, bias } of gradients) [weight, bias].forEach((gradient) => gradient.fill(0));
+    for (const [x, y] of points) {
+      forward(layers, x, units);
+      slopes[last][0] = (2 * (units[last][0] - y)) / points.length;
+      backward(layers, units, slopes, gradients);
+    }
+    layers.forEach(({ weight, bias }, layer) => {
+      const { weight: weightGradient, bias: biasGradient } = gradients[layer];
+      for (let w = 0; w < weight.length; w++) weight[w] -= lr * weightGradient[w];
+      for (let i = 0; i < bias.length; i++) bias[i] -= lr * biasGradient[i];
+    });
+  };
 }
 
 function truth(state, x) {
@@ -90,26 +126,24 @@ function support(state, points) {
 // name -> fits on the grid, and their errors, after 0, 1, ... steps.
 export function compute(state, learners, points) {
   const grid = Array.from({ length: GRID }, (_, i) => RANGE[0] + (10 * i) / (GRID - 1));
+  const wave = grid.map((x) => truth(state, x));
   const seen = support(state, points);
   const found = {};
   for (const { name, weights } of learners) {
     if (!state.shown.includes(name)) continue;
-    const told = weights["body.0.weight"].shape[1] === 3; // the oracle, which takes no steps
-    const input = (x) => (told ? [x, state.amplitude, state.phase] : [x]);
-    const moves = told || !seen.length ? 0 : MOST_STEPS;
-    const fits = [];
-    let now = listLayers(weights);
-    for (let count = 0; count <= MOST_STEPS; count++) {
-      if (count > moves) fits.push(fits[moves]);
-      else fits.push(grid.map((x) => activations(now, input(x))[3][0]));
-      if (count < moves) {
-        now = step(now, seen.map(([x]) => input(x)), seen.map(([, y]) => y), state.lr);
-      }
+    const isTold = weights["body.0.weight"].shape[1] === 3; // the oracle, which takes no steps
+    const layers = copyLayers(weights, isTold ? [state.amplitude, state.phase] : []);
+    const moves = isTold || !seen.length ? 0 : MOST_STEPS;
+    const descend = makeDescent(layers, seen, state.lr);
+    const fits = [follow(layers, grid)];
+    for (let count = 1; count <= MOST_STEPS; count++) {
+      if (count <= moves) descend();
+      fits.push(count <= moves ? follow(layers, grid) : fits[moves]);
     }
-    const error = (fit) => fit.reduce((sum, y, i) => sum + (y - truth(state, grid[i])) ** 2, 0);
+    const error = (fit) => fit.reduce((sum, y, i) => sum + (y - wave[i]) ** 2, 0);
     found[name] = { fits, errors: fits.map((fit) => error(fit) / GRID) };
   }
-  return { grid, seen, found };
+  return { grid, wave, seen, found };
 }
 
 const plural = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
@@ -181,36 +215,47 @@ function frames() {
   return group;
 }
 
-function picture(state, learners, { grid, seen, found }) {
-  const parts = [frames()];
-  const clip = (box, name) => {
-    const shape = element("clipPath", { id: name });
+// Put the picture's elements into the view, once; return what moves them to a state and its result.
+function makePicture(view, learners) {
+  const clip = (box, id) => {
+    const shape = element("clipPath", { id });
     shape.append(element("rect", box));
-    parts.push(shape);
-    return `url(#${name})`;
+    view.append(shape);
+    return element("g", { "clip-path": `url(#${id})`, fill: "none" });
   };
+  view.append(frames());
   const [left, right] = [clip(LEFT, "k-shot-left"), clip(RIGHT, "k-shot-right")];
-  const line = (d, color, dash, extra) =>
-    element("path", { d, stroke: color, "stroke-dasharray": dash, fill: "none", ...extra });
-  const xs = grid.map(place.x);
+  const wave = element("path", { stroke: "currentColor", "stroke-width": 1.5 });
+  const dots = element("g", { fill: "#E69F00", stroke: "#000" });
+  const marks = learners.map(({ color, dash }) => {
+    const line = { stroke: color, "stroke-dasharray": dash };
+    return {
+      fit: element("path", { ...line, "stroke-width": 2 }),
+      curve: element("path", { ...line, "stroke-width": 1.5 }),
+      dot: element("circle", { fill: color, r: 4 }),
+    };
+  });
+  left.append(wave, ...marks.map(({ fit }) => fit), dots);
+  right.append(...marks.flatMap(({ curve, dot }) => [curve, dot]));
+  view.append(left, right);
   const steps = Array.from({ length: MOST_STEPS + 1 }, (_, i) => place.step(i));
-  const wave = path(xs, grid.map((x) => place.y(truth(state, x))));
-  parts.push(line(wave, "currentColor", "", { "clip-path": left, "stroke-width": 1.5 }));
-  for (const { name, color, dash } of learners) {
-    if (!found[name]) continue;
-    const { fits, errors } = found[name];
-    const fit = path(xs, fits[state.steps].map(place.y));
-    parts.push(line(fit, color, dash, { "clip-path": left, "stroke-width": 2 }));
-    const curve = path(steps, errors.map(place.error));
-    parts.push(line(curve, color, dash, { "clip-path": right, "stroke-width": 1.5 }));
-    const [cx, cy] = [place.step(state.steps), place.error(errors[state.steps])];
-    parts.push(element("circle", { cx, cy, r: 4, fill: color, "clip-path": right }));
-  }
-  for (const [x, y] of seen) {
-    const dot = { cx: place.x(x), cy: place.y(y), r: 5, fill: "#E69F00", stroke: "#000" };
-    parts.push(element("circle", { ...dot, "clip-path": left }));
-  }
-  return parts;
+  return (state, { grid, wave: heights, seen, found }) => {
+    const xs = grid.map(place.x);
+    const draw = (line, xs, ys) => line.setAttribute("d", path(xs, ys));
+    draw(wave, xs, heights.map(place.y));
+    learners.forEach(({ name }, index) => {
+      const { fit, curve, dot } = marks[index];
+      const display = name in found ? "inline" : "none";
+      for (const mark of [fit, curve, dot]) mark.setAttribute("display", display);
+      if (!(name in found)) return;
+      const { fits, errors } = found[name];
+      draw(fit, xs, Array.from(fits[state.steps], place.y));
+      draw(curve, steps, errors.map(place.error));
+      dot.setAttribute("cx", place.step(state.steps));
+      dot.setAttribute("cy", place.error(errors[state.steps]));
+    });
+    dots.replaceChildren(...seen.map(([x, y]) => element("circle", { cx: place.x(x), cy: place.y(y), r: 5 })));
+  };
 }
 
 // Controls
@@ -287,14 +332,18 @@ function render({ model, el }) {
     const at = [RANGE[0] + ((across - LEFT.x) / LEFT.width) * 10, HEIGHT - ((down - LEFT.y) / LEFT.height) * 2 * HEIGHT];
     if (Math.abs(at[0]) <= RANGE[1] && Math.abs(at[1]) <= HEIGHT) add(...at);
   });
-  const refresh = () => {
-    const now = state();
-    const found = compute(now, learners, points);
-    view.replaceChildren(...picture(now, learners, found));
-    sentence.textContent = summary(now, found);
+  const move = makePicture(view, learners);
+  let result;
+  const show = () => {
+    move(state(), result);
+    sentence.textContent = summary(state(), result);
     view.setAttribute("aria-label", sentence.textContent);
   };
-  STATE.forEach((name) => model.on(`change:${name}`, refresh));
+  const refresh = () => {
+    result = compute(state(), learners, points);
+    show();
+  };
+  STATE.forEach((name) => model.on(`change:${name}`, name === "steps" ? show : refresh)); // all steps are there
   const controls = html("div", { className: "sliders" }, ...sliders);
   const shown = html("div", { className: "row" }, ...ticks);
   el.replaceChildren(html("div", { className: "mamlkit-k-shot" }, controls, shown, row, view, sentence));
