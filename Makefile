@@ -2,7 +2,7 @@
 # Both set up what is missing in .venv first, and do nothing twice.
 
 PYTHON ?= python3
-BIN := .venv/bin
+BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 READY := .venv/.ready
 # Files, or notebooks, two at a time, on a core each.
 TWO := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
