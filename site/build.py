@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from links import broken_links
+from pictures import add_alternatives
 from series import badges, draw_map, list_notebooks, read_series
 
 from mamlkit.show.widgets.k_shot import KShotExplorer
@@ -98,6 +99,7 @@ def adapt_notebooks(repository):
                     )
                     text = add_badges(text, repository, name) if i == 0 else text
                 cell["source"] = text
+        add_alternatives(book["cells"])
         path.write_text(json.dumps(book), encoding="utf8")
 
 
@@ -134,7 +136,7 @@ def main():
     repository = (HERE / "repository.txt").read_text(encoding="utf8").strip()
     adapt_notebooks(repository)
     fill_pages(repository)
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", BUILD / "doctrees"]
     subprocess.run([*command, SOURCE, HTML], check=True)
     if broken := broken_links(HTML):
         return "\n".join(["broken links:", *broken])

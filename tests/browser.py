@@ -5,10 +5,13 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
@@ -44,6 +47,21 @@ def voila(notebook, folder):
     port = _free_port()
     with _served("voila", [str(notebook), f"--port={port}"], port, folder):
         yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def static(folder):
+    """A folder as any web server would serve it; yields its address."""
+    handler = partial(_Quiet, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *message):
+        pass
 
 
 def _free_port():
