@@ -4,7 +4,8 @@ import ast
 import re
 
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
-FIGURE = re.compile(r"<Figure size .* with (\d+) Axes>")
+FIGURE = re.compile(r"<Figure size (\d+)x\d+ with (\d+) Axes>")
+WIDE = 1000  # pixels of a figure that a phone does not shrink to its own width
 NAMED = "label", "title", "xlabel", "ylabel", "titles", "labels"
 
 
@@ -23,17 +24,22 @@ def add_alternatives(cells):
         for output in cell.get("outputs", ()):
             if "image/png" in output.get("data", {}):
                 text = output["metadata"].get("image/png", {}).get("alt")
-                options = {"alt": text or describe(heading, source, output), "classes": "plot"}
-                cell["metadata"]["mystnb"] = {"image": options}
+                match = FIGURE.search("".join(output["data"].get("text/plain", "")))
+                width, panels = map(int, match.groups()) if match else (0, 1)
+                cell["metadata"]["mystnb"] = {
+                    "image": {
+                        "alt": text or describe(heading, source, panels),
+                        "classes": "plot wide" if width >= WIDE else "plot",
+                    }
+                }
 
 
-def describe(heading, source, output):
+def describe(heading, source, panels):
     """Return one sentence on a plot: its section, its panels, the words on it."""
-    match = FIGURE.search("".join(output["data"].get("text/plain", "")))
-    panels = f"{match[1]} panels" if match and match[1] != "1" else "Plot"
+    where = f"{panels} panels" if panels > 1 else "Plot"
     words = list(dict.fromkeys(written(source)))
     labels = f", with the words: {'; '.join(words)}" if words else ""
-    return f"{panels} on “{re.sub(r'[*`$]', '', heading)}”{labels}."
+    return f"{where} on “{re.sub(r'[*`$]', '', heading)}”{labels}."
 
 
 def written(source):

@@ -1,6 +1,7 @@
 """Every page of the site as `make site` left it, in a real browser: can all readers use it?"""
 
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -66,6 +67,10 @@ def tab():
         browser.close()
 
 
+def read(name):
+    return (HTML / name).read_text("utf8")
+
+
 def serious(page):
     """What axe-core holds against a page, and whether one has to scroll it sideways."""
     axe = pytest.importorskip("axe_playwright_python").__name__
@@ -108,6 +113,14 @@ def test_the_menu_opens_by_keyboard(tab):
     assert not page.get_by_role("link", name="Solutions", exact=True).is_visible()
     page.get_by_role("button", name="Toggle site navigation sidebar").first.press("Enter")
     page.get_by_role("link", name="Solutions", exact=True).wait_for(state="visible")
+
+
+def test_every_picture_is_told_in_words():
+    """By more than the name of its file, which Sphinx puts where nothing is said."""
+    images = [tag for name in PAGES for tag in re.findall(r"<img [^>]*>", read(name), re.DOTALL)]
+    texts = [re.search(r'alt="([^"]*)"', tag)[1] for tag in images]
+    assert len(texts) > 70
+    assert not [text for text in texts if len(text) < 10 or text.endswith((".png", ".svg"))]
 
 
 def test_the_site_is_small():

@@ -1,7 +1,7 @@
 // What the theme leaves to the mouse, by keyboard too.
 
 // A box that scrolls sideways is a stop on the way, and only then.
-const boxes = document.querySelectorAll("article pre, article .output, article .table-wrapper");
+const boxes = document.querySelectorAll("pre, .output, .cell_output, .table-wrapper");
 const mark = () => {
   for (const box of boxes) {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
