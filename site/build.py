@@ -35,9 +35,7 @@ COPIED = [
     "data/README.md",
     "LICENSE",
 ]
-ROW = re.compile(
-    r"^(\| \[\d\d [^\]]+\]\((\d\d_\w+\.ipynb)\) \|.*) \|$", re.MULTILINE
-)  # of 00's table
+ROW = re.compile(r"^(\| \[\d\d .+\]\((\d\d_\w+\.ipynb)\) \|.*) \|$", re.MULTILINE)  # of 00's table
 ANCHOR = re.compile(r"\]\(([^)#\s]*)#([^)\s]+)\)")
 HOSTED = """
 ## In Colab or Binder
@@ -137,7 +135,8 @@ def main():
     adapt_notebooks(repository)
     fill_pages(repository)
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", BUILD / "doctrees"]
-    subprocess.run([*command, SOURCE, HTML], check=True)
+    if code := subprocess.run([*command, SOURCE, HTML], check=False).returncode:
+        return code
     if broken := broken_links(HTML):
         return "\n".join(["broken links:", *broken])
     size = sum(path.stat().st_size for path in HTML.rglob("*") if path.is_file())
