@@ -2,7 +2,7 @@
 # Both set up what is missing in .venv first, and do nothing twice.
 
 PYTHON ?= python3
-BIN := .venv/bin
+BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 READY := .venv/.ready
 # Files, or notebooks, two at a time, on a core each.
 TWO := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
@@ -18,7 +18,7 @@ lab: $(READY)    ## open the series in JupyterLab (ARGS=--no-browser is passed t
 explorer: $(READY)  ## only the K-shot explorer, as a page of its own (ARGS=--no-browser is passed through)
 	$(BIN)/voila notebooks/pages/k_shot_explorer.ipynb $(ARGS)
 
-test: lint unit notebooks-test site  ## every check: style, tests, all notebooks executed, the site built
+test: lint site unit notebooks-test  ## every check: style, the site built, tests, all notebooks executed
 
 lint: $(READY)
 	$(BIN)/ruff check .

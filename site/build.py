@@ -15,6 +15,10 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from links import broken_links
+from pictures import add_alternatives
+from series import badges, draw_map, list_notebooks, read_series
+
 from mamlkit import glyphs
 from mamlkit.show.widgets.k_shot import KShotExplorer
 from mamlkit.show.widgets.page import write_drawing_page, write_page
@@ -32,13 +36,22 @@ COPIED = [
     "data/README.md",
     "LICENSE",
 ]
+ROW = re.compile(r"^(\| \[\d\d .+\]\((\d\d_\w+\.ipynb)\) \|.*) \|$", re.MULTILINE)  # of 00's table
 ANCHOR = re.compile(r"\]\(([^)#\s]*)#([^)\s]+)\)")
-BADGES = (
-    "[![Colab](https://img.shields.io/badge/open%20in-Colab-blue)]"
-    "(https://colab.research.google.com/github/{0}/blob/main/{1}) "
-    "[![Binder](https://img.shields.io/badge/open%20in-Binder-orange)]"
-    "(https://mybinder.org/v2/gh/{0}/main?labpath={1})"
-)
+HOSTED = """
+## In Colab or Binder
+
+Binder installs everything by itself. A notebook that was opened in Colab has neither `mamlkit` nor
+the files beside it; put this in a cell above the first and run it:
+
+```
+!git clone --quiet --depth 1 https://github.com/{0}
+%pip install --quiet ./{1} anywidget
+%cd {1}/notebooks
+```
+
+Nobody has tried either yet.
+"""
 
 
 def assemble():
@@ -74,18 +87,44 @@ def first_picture(notebook):
 
 
 def adapt_notebooks(repository):
-    """Turn Jupyter's anchors into Sphinx's, and put badges under each notebook's title."""
+    """Turn Jupyter's anchors into Sphinx's; put badges under titles and into 00's table."""
     for path in SOURCE.glob("notebooks/**/*.ipynb"):
         book = json.loads(path.read_text(encoding="utf8"))
-        for cell in book["cells"]:
-            text = "".join(cell["source"])
+        name = path.relative_to(SOURCE).as_posix()
+        for i, cell in enumerate(book["cells"]):
             if cell["cell_type"] == "markdown":
-                cell["source"] = ANCHOR.sub(lambda m: f"]({m[1]}#{slug(m[2])})", text)
-        if repository:
-            badges = BADGES.format(repository, path.relative_to(SOURCE))
-            title, rest = book["cells"][0]["source"].split("\n", 1)
-            book["cells"][0]["source"] = f"{title}\n\n{badges}\n{rest}"
+                text = "".join(cell["source"])
+                text = ANCHOR.sub(lambda m: f"]({m[1]}#{slug(m[2])})", text)
+                if repository:
+                    text = ROW.sub(
+                        lambda m: f"{m[1]} {badges(repository, f'notebooks/{m[2]}')} |", text
+                    )
+                    text = add_badges(text, repository, name) if i == 0 else text
+                cell["source"] = text
+        add_alternatives(book["cells"])
         path.write_text(json.dumps(book), encoding="utf8")
+
+
+def add_badges(text, repository, name):
+    """Return a notebook's first cell with badges under its title."""
+    title, _, rest = text.partition("\n")
+    help_page = "../" * name.count("/") + "run.md#in-colab-or-binder"
+    return f"{title}\n\n{badges(repository, name)} ([how]({help_page}))\n{rest}"
+
+
+def fill_pages(repository):
+    """Put the series and its map into the first page, the address into the page of commands."""
+    index, run = SOURCE / "index.md", SOURCE / "run.md"
+    series = read_series(ROOT)
+    text = index.read_text(encoding="utf8")
+    text = text.replace("<!-- map -->", draw_map(series))
+    text = text.replace("<!-- series -->", list_notebooks(series, repository))
+    index.write_text(text, encoding="utf8")
+    if repository:
+        text = run.read_text(encoding="utf8")
+        text = text.replace("<this repository>", f"https://github.com/{repository}")
+        text += HOSTED.format(repository, repository.split("/")[1])
+        run.write_text(text, encoding="utf8")
 
 
 def slug(heading):
@@ -96,12 +135,17 @@ def slug(heading):
 def main():
     """Build the site."""
     assemble()
-    adapt_notebooks((HERE / "repository.txt").read_text(encoding="utf8").strip())
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
-    done = subprocess.run([*command, SOURCE, HTML], check=False)
-    if done.returncode == 0:
-        print(f"the site: {HTML / 'index.html'}")
-    return done.returncode
+    repository = (HERE / "repository.txt").read_text(encoding="utf8").strip()
+    adapt_notebooks(repository)
+    fill_pages(repository)
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", BUILD / "doctrees"]
+    if code := subprocess.run([*command, SOURCE, HTML], check=False).returncode:
+        return code
+    if broken := broken_links(HTML):
+        return "\n".join(["broken links:", *broken])
+    size = sum(path.stat().st_size for path in HTML.rglob("*") if path.is_file())
+    print(f"the site, {size / 1e6:.0f} MB: {HTML / 'index.html'}")
+    return None
 
 
 if __name__ == "__main__":

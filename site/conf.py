@@ -16,7 +16,6 @@ extensions = [
     "sphinx_copybutton",
 ]
 nb_execution_mode = "off"  # the committed outputs are the pages
-nb_render_image_options = {"class": "plot"}
 nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
@@ -24,9 +23,11 @@ mathjax_path = "tex-svg.js"  # beside the pages: no other host is asked
 
 html_theme = "furo"
 html_title = "mamlkit: learn meta-learning"
+html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_show_sourcelink = False
+html_js_files = ["keyboard.js"]
+html_show_sourcelink = html_copy_source = False
 html_theme_options = {"navigation_with_keys": True}
 templates_path = ["_templates"]
 

@@ -99,6 +99,21 @@ def voila(notebook, folder):
         yield f"http://127.0.0.1:{port}"
 
 
+@contextmanager
+def static(folder):
+    """A folder as any web server would serve it; yields its address."""
+    handler = partial(_Quiet, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *message):
+        pass
+
+
 def _free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
