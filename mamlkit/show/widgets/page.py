@@ -13,7 +13,7 @@ from mamlkit.show.widgets.k_shot import MOST_SHOTS, KShotExplorer
 from mamlkit.tasks.sinusoids import Sinusoids, Waves
 
 SCRIPT = Path(__file__).with_name("k_shot.js")
-DASHES = {"-": "", "--": "7 4", ":": "2 3", "-.": "7 3 2 3"}  # of SVG; others are dotted
+DASHES = {"-": "", "--": "7 4", ":": "2 3", "-.": "7 3 2 3"}  # of SVG
 
 
 def write_page(explorer: KShotExplorer, folder: Path, seeds: int = 50) -> None:
@@ -27,7 +27,7 @@ def write_page(explorer: KShotExplorer, folder: Path, seeds: int = 50) -> None:
     learners, points = [], []
     for name, (_, params) in explorer.learners.items():
         look = plots.ROLES[name]
-        dash = DASHES.get(look["linestyle"], "2 2")
+        dash = DASHES.get(look["linestyle"], "8 2 2 2 2 2")
         learners.append({"name": name, "color": look["color"], "dash": dash})
         tensors = {key: value.contiguous() for key, value in params.items()}
         save_file(tensors, folder / f"{name}.safetensors")
