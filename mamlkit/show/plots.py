@@ -22,7 +22,7 @@ from mamlkit.training.loop import Run
 ROLES = {
     "truth": {"color": "#000000", "linestyle": "-", "linewidth": 1.5},
     "MAML": {"color": "#0072B2", "linestyle": "-", "marker": "o"},
-    "first-order": {"color": "#56B4E9", "linestyle": (0, (1, 1)), "marker": "v"},
+    "first-order": {"color": "#56B4E9", "linestyle": (0, (4, 1, 1, 1, 1, 1)), "marker": "v"},
     "pretrained": {"color": "#D55E00", "linestyle": "--", "marker": "s"},
     "random": {"color": "#999999", "linestyle": ":", "marker": "^"},
     "oracle": {"color": "#009E73", "linestyle": "-.", "marker": "D"},

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import ipywidgets as widgets
@@ -83,11 +84,8 @@ class DrawYourOwn(Explorer):
         """Return the picker, the sliders and the pads."""
         self.shots = slider("drawings K", 1, 1, MOST_SHOTS)
         self.steps = slider("gradient steps", 1, 0, MOST_STEPS)
-        label = lambda shot: f", drawing {shot + 1}" if shot else ""
-        self.pads = [
-            [Pad(label=f"class {way}{label(shot)}") for shot in range(MOST_SHOTS)]
-            for way in range(WAYS)
-        ]
+        later = ["", *(f", drawing {shot}" for shot in range(2, MOST_SHOTS + 1))]
+        self.pads = [[Pad(label=f"class {way}{text}") for text in later] for way in range(WAYS)]
         self.query = Pad(label="query: which is it?")
         self._rows = [widgets.HBox(row) for row in zip(*self.pads, strict=True)]
         self._rows[0].children += (self.query,)
@@ -194,10 +192,10 @@ class DrawYourOwn(Explorer):
         if torch.allclose(now, now[:1], atol=0.005):
             return f"{after} every class has {100 * now[0]:.0f} %: the model cannot tell."
         best = int(now.argmax())
-        others = [f"class {w} {100 * p:.0f} %" for w, p in enumerate(now) if w != best]
-        return (
-            f"{after} the query is class {best}, with {100 * now[best]:.0f} %; {', '.join(others)}."
-        )
+        score = lambda way: f"score {self.scores[steps, way]:.0f}".replace("-", "−")
+        others = [f"class {w} {100 * now[w]:.0f} % ({score(w)})" for w in range(WAYS) if w != best]
+        found = f"class {best}, with {100 * now[best]:.0f} % ({score(best)})"
+        return f"{after} the query is {found}; {', '.join(others)}."
 
     # Draw
 
@@ -217,11 +215,11 @@ class DrawYourOwn(Explorer):
         steps = range(MOST_STEPS + 1)
         right.set(xlim=(-0.2, MOST_STEPS + 1.1), ylim=SCORES, xticks=steps)
         right.set(xlabel="gradient steps", ylabel="score (mean 0)")
-        self._lines = [
-            right.plot(steps, [0] * len(steps), color=colour, marker=marker)[0]
-            for colour, marker in zip(COLOURS, MARKERS, strict=True)
-        ]
-        place = {"x": MOST_STEPS + 0.15, "y": 0, "va": "center", "fontsize": 9}
+        self._lines = []
+        for way, (color, marker) in enumerate(zip(COLOURS, MARKERS, strict=True)):
+            look = {"linewidth": 3.4 - 0.5 * way, "markersize": 8.6 - way}  # none hides another
+            self._lines += right.plot(steps, [0] * len(steps), c=color, marker=marker, **look)
+        place = {"x": MOST_STEPS + 0.22, "y": 0, "va": "center", "fontsize": 9}
         self._names = [right.text(s=f"class {w}", color=c, **place) for w, c in enumerate(COLOURS)]
         self._now = right.axvline(1, color="black", linewidth=1, alpha=0.5)
         return [*self._thumbs, *self._bars, *self._lines, *self._names, self._now]
@@ -243,11 +241,12 @@ class DrawYourOwn(Explorer):
 
 
 def _spread(heights: list[float], gap: float = 11) -> list[float]:
-    """Return heights for names at the ends of lines: in order, and at least `gap` apart."""
-    placed, lowest = list(heights), SCORES[0]
-    for way in torch.tensor(heights).argsort().tolist():
-        placed[way] = max(heights[way], lowest)
-        lowest = placed[way] + gap
+    """Return heights for names at the ends of lines: in order, `gap` apart, and near their line."""
+    order = torch.tensor(heights).argsort(stable=True).tolist()
+    placed = list(heights)
+    for low, high in 50 * list(pairwise(order)):  # neighbours push each other apart
+        push = max(0.0, gap - placed[high] + placed[low]) / 2
+        placed[low], placed[high] = max(placed[low] - push, SCORES[0]), placed[high] + push
     return placed
 
 

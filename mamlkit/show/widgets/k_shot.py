@@ -210,7 +210,7 @@ class KShotExplorer(Explorer):
             self._lines[name] = plots.wave(self.left, self.x, 0 * self.x, name)
             faint = {"colors": plots.ROLES[name]["color"], "linewidths": 0.8, "alpha": 0.25}
             self._earlier[name] = self.left.add_collection(LineCollection([], **faint))
-            style = plots.role(name, markersize=3)
+            style = plots.role(name, markersize=5, markevery=5)
             (self._errors[name],) = right.plot(steps, [1] * len(steps), label=name, **style)
         self._support = plots.support(self.left, self.x[:1], self.x[:1])
         self._now = right.axvline(1, color="black", linewidth=1, alpha=0.5)
@@ -221,6 +221,8 @@ class KShotExplorer(Explorer):
         )  # fmt: skip
         right.set_xticks(range(0, MOST_STEPS + 1, 5))
         handles, labels = self.left.get_legend_handles_labels()
+        handles.insert(1, handles.pop())  # the points come before the learners, who come and go
+        labels.insert(1, labels.pop())
         legend = figure.legend(handles, labels, loc="outside upper center", ncols=8, fontsize=9)
         entries = zip(legend.legend_handles, legend.get_texts(), strict=True)
         self._keys = dict(zip(labels, entries, strict=True))

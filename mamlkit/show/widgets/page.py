@@ -16,7 +16,7 @@ from mamlkit.tasks.sinusoids import Sinusoids, Waves
 
 HERE = Path(__file__).parent
 WEIGHTS = "omniglot-20way-1shot.safetensors"
-DASHES = {"-": "", "--": "7 4", ":": "2 3", "-.": "7 3 2 3"}  # of SVG; others are dotted
+DASHES = {"-": "", "--": "7 4", ":": "2 3", "-.": "7 3 2 3"}  # of SVG
 
 
 def write_page(explorer: KShotExplorer, folder: Path, seeds: int = 50) -> None:
@@ -29,7 +29,7 @@ def write_page(explorer: KShotExplorer, folder: Path, seeds: int = 50) -> None:
     learners, points = [], []
     for name, (_, params) in explorer.learners.items():
         look = plots.ROLES[name]
-        dash = DASHES.get(look["linestyle"], "2 2")
+        dash = DASHES.get(look["linestyle"], "8 2 2 2 2 2")
         learners.append({"name": name, "color": look["color"], "dash": dash})
         tensors = {key: value.contiguous() for key, value in params.items()}
         save_file(tensors, folder / f"{name}.safetensors")
