@@ -45,7 +45,7 @@ def test_a_changed_number_shows(rows):
 
 def test_each_run_says_how_it_came_about(rows):
     for row in rows:
-        paper = row["recipe"].endswith("-paper")
+        paper = "-paper" in row["recipe"]
         name = f"{row['recipe']}-{row['split']}" if paper else row["recipe"]
         assert name in RECIPES and row.get("data", DATA) == DATA
         command = row["run"]["command"]
