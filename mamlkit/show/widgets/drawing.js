@@ -170,18 +170,22 @@ export function softmax(values) {
 }
 
 // What is seen, in words and numbers. drawings, query: features, or null where nothing is drawn.
-export function summary(drawings, query, probabilities) {
+export function summary(drawings, query, found) {
   const empty = drawings.flatMap((drawing, way) => (drawing ? [] : [way]));
   if (empty.length) return `Draw a character for each class. Still empty: ${empty.join(", ")}.`;
   if (!query) return "All classes have a drawing. Draw one of them again on the query pad.";
   const after = "After 1 gradient step on the drawings:";
+  const probabilities = softmax(found);
   const percent = (value) => `${(100 * value).toFixed(0)} %`;
   if (probabilities.every((value) => Math.abs(value - probabilities[0]) < 0.005)) {
     return `${after} every class has ${percent(probabilities[0])}: the model cannot tell.`;
   }
   const best = probabilities.indexOf(Math.max(...probabilities));
-  const others = probabilities.map((value, way) => `class ${way} ${percent(value)}`).filter((_, way) => way !== best);
-  return `${after} the query is class ${best}, with ${percent(probabilities[best])}; ${others.join(", ")}.`;
+  const says = probabilities.map(
+    (value, way) => `${percent(value)} (score ${found[way].toFixed(0).replace("-", "−")})`,
+  );
+  const others = says.map((text, way) => `class ${way} ${text}`).filter((_, way) => way !== best);
+  return `${after} the query is class ${best}, with ${says[best]}; ${others.join(", ")}.`;
 }
 
 // The page
@@ -253,12 +257,13 @@ function render({ model, el }) {
   const answer = () => {
     const drawings = classes.map((one) => one.features);
     const isReady = query.features && drawings.every(Boolean);
-    const probabilities = isReady ? softmax(scores(network, drawings, query.features)) : null;
+    const found = isReady ? scores(network, drawings, query.features) : null;
+    const probabilities = isReady ? softmax(found) : null;
     bars.forEach(({ bar, number }, way) => {
       bar.style.width = isReady ? `${100 * probabilities[way]}%` : "0";
       number.textContent = isReady ? `${(100 * probabilities[way]).toFixed(0)} %` : "";
     });
-    sentence.textContent = summary(drawings, query.features, probabilities);
+    sentence.textContent = summary(drawings, query.features, found);
   };
   const classes = COLORS.map((_, way) => makePad(`class ${way}`, network, () => answer()));
   const query = makePad("query: which is it?", network, () => answer());
