@@ -136,8 +136,8 @@ def main():
         "K-shot in the browser": browser(rng),
     }
     rows = {name: summary(*pair) for name, pair in times.items()}
-    kept = {"milliseconds": rows, "run": provenance(load, COMMAND)}
-    write(RESULTS, {**read(RESULTS, {}), **kept})
+    explorers = {"milliseconds": rows, "run": provenance(load, COMMAND)}
+    write(RESULTS, {**read(RESULTS, {}), **explorers})
     for name, row in rows.items():
         click.echo(f"{name:30s} {row}")
 

@@ -47,7 +47,6 @@ RUNS = {  # filters; ways, shots and queries of a training episode; the learner'
     "small 5-way 5-shot": (32, (5, 5, 15), EUCLIDEAN),
     "small 20-way 1-shot": (32, (20, 1, 5), EUCLIDEAN),
     "small 60-way 1-shot": (32, (60, 1, 5), EUCLIDEAN),
-    "small 20-way, τ = 30": (32, (20, 1, 5), EUCLIDEAN | {"temperature": 30.0}),
     "small cosine": (32, (20, 1, 5), COSINE),
     "small cosine, learned": (32, (20, 1, 5), COSINE | LEARNED),
     "small cosine, sharp": (32, (20, 1, 5), COSINE | {"temperature": 0.05}),

@@ -35,9 +35,9 @@ const episodes = JSON.parse(readFileSync("episodes.json"));
 const answers = episodes.map(([support, queries]) => {
   const drawings = support.map(look);
   return queries.map(look).map((query) => {
-    const found = scores(network, drawings, query);
-    const sentence = summary(drawings, query, found);
-    return { best: found.indexOf(Math.max(...found)), sentence };
+    const values = scores(network, drawings, query);
+    const sentence = summary(drawings, query, values);
+    return { best: values.indexOf(Math.max(...values)), sentence };
   });
 });
 const pixels = episodes[0][0].map((strokes) => [...character(strokes)]);

@@ -169,20 +169,21 @@ export function softmax(values) {
   return exponentials.map((value) => value / sum);
 }
 
-// What is seen, in words and numbers. drawings, query: features, or null where nothing is drawn.
-export function summary(drawings, query, found) {
+// What is seen, in words and numbers. drawings, query: features, or null where nothing is drawn;
+// scores: of the query, where all are there.
+export function summary(drawings, query, scores) {
   const empty = drawings.flatMap((drawing, way) => (drawing ? [] : [way]));
   if (empty.length) return `Draw a character for each class. Still empty: ${empty.join(", ")}.`;
   if (!query) return "All classes have a drawing. Draw one of them again on the query pad.";
   const after = "After 1 gradient step on the drawings:";
-  const probabilities = softmax(found);
+  const probabilities = softmax(scores);
   const percent = (value) => `${(100 * value).toFixed(0)} %`;
   if (probabilities.every((value) => Math.abs(value - probabilities[0]) < 0.005)) {
     return `${after} every class has ${percent(probabilities[0])}: the model cannot tell.`;
   }
   const best = probabilities.indexOf(Math.max(...probabilities));
   const says = probabilities.map(
-    (value, way) => `${percent(value)} (score ${found[way].toFixed(0).replace("-", "−")})`,
+    (value, way) => `${percent(value)} (score ${scores[way].toFixed(0).replace("-", "−")})`,
   );
   const others = says.map((text, way) => `class ${way} ${text}`).filter((_, way) => way !== best);
   return `${after} the query is class ${best}, with ${says[best]}; ${others.join(", ")}.`;
@@ -257,13 +258,13 @@ function render({ model, el }) {
   const answer = () => {
     const drawings = classes.map((one) => one.features);
     const isReady = query.features && drawings.every(Boolean);
-    const found = isReady ? scores(network, drawings, query.features) : null;
-    const probabilities = isReady ? softmax(found) : null;
+    const values = isReady ? scores(network, drawings, query.features) : null;
+    const probabilities = isReady ? softmax(values) : null;
     bars.forEach(({ bar, number }, way) => {
       bar.style.width = isReady ? `${100 * probabilities[way]}%` : "0";
       number.textContent = isReady ? `${(100 * probabilities[way]).toFixed(0)} %` : "";
     });
-    sentence.textContent = summary(drawings, query.features, found);
+    sentence.textContent = summary(drawings, query.features, values);
   };
   const classes = COLORS.map((_, way) => makePad(`class ${way}`, network, () => answer()));
   const query = makePad("query: which is it?", network, () => answer());

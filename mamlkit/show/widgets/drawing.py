@@ -194,8 +194,8 @@ class DrawYourOwn(Explorer):
         best = int(now.argmax())
         score = lambda way: f"score {self.scores[steps, way]:.0f}".replace("-", "−")
         others = [f"class {w} {100 * now[w]:.0f} % ({score(w)})" for w in range(WAYS) if w != best]
-        found = f"class {best}, with {100 * now[best]:.0f} % ({score(best)})"
-        return f"{after} the query is {found}; {', '.join(others)}."
+        answer = f"class {best}, with {100 * now[best]:.0f} % ({score(best)})"
+        return f"{after} the query is {answer}; {', '.join(others)}."
 
     # Draw
 
