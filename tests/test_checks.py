@@ -47,6 +47,21 @@ def test_nbval_compares_claim_and_band_but_not_the_value(capsys):
     )
 
 
+@pytest.mark.parametrize(
+    "here, elsewhere",
+    [
+        ("alone  86.6% ± 1.3   3.0 ± 1.1 points less", "alone  9.9% ± 0.7  13.7 ± 1 points less"),
+        ("all: 83.4 ± 3.5 % over 20 alphabets", "all: 84.0 ± 4 % over 20 alphabets"),
+        (
+            "right: within 2e-09 of finite differences",
+            "right: within 3.1e-10 of finite differences",
+        ),
+    ],
+)
+def test_nbval_does_not_compare_digits_that_are_the_processors(here, elsewhere):
+    assert sanitized(here) == sanitized(elsewhere) != sanitized(here.replace("e", "a"))
+
+
 @pytest.mark.parametrize("value", [0.4, float("nan"), float("inf")])
 def test_outside_the_band_is_an_error(value):
     with pytest.raises(AssertionError, match="claim"):
