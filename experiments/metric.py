@@ -3,12 +3,12 @@
 Trains one of `RUNS` with a seed (or goes on where a folder holds a part of it) and tests it in the
 four usual settings, fifteen queries of each class together on 1,000 new tasks: answered by
 prototypes, and by attention to single drawings, as a matching network does (with one shot the two
-are the same). "snell" is the recipe that ships; it is also tested on 600 tasks with one query of
-each class, each predicted alone beside the support set. The small runs, of 32 filters that step
-over every other position, compare training episodes and distances with each other, on 600 tasks
-with three queries of each class. Everything goes to results/metric.json; no iteration is chosen,
-the last one counts. The small runs halve the learning rate of the paper after each fifth of their
-episodes, the others as the recipe does, however early they are stopped.
+are the same). "snell" is the recipe that ships; it is also tested, with 5 ways, on 600 tasks with
+one query of each class, each predicted alone beside the support set. The small runs, of 32 filters
+that step over every other position, compare training episodes and distances with each other, on
+600 tasks with three queries of each class. Everything goes to results/metric.json; no iteration is
+chosen, the last one counts. The small runs halve the learning rate of the paper after each fifth of
+their episodes, the others as the recipe does, however early they are stopped.
 """
 
 from functools import partial
@@ -120,7 +120,7 @@ def measure(name, split, seed, iterations, runs, quick=False, save=None):
             if answer == "prototypes" or (shots > 1 and full):
                 learner = build(name, ways, kind)
                 row.setdefault(answer, {})[setting] = percent(judge(learner, **size))
-        if full:
+        if full and ways == 5:
             alone = {"queries": 1, "tasks": 600, "transductive": False}
             learner = build(name, ways)
             row.setdefault("apart", {})[setting] = percent(judge(learner, **alone))

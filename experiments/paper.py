@@ -3,9 +3,9 @@
 Trains one of `OMNIGLOT_PAPER` with a seed (or goes on where `runs/` has a part of it), with a look
 at 600 validation tasks every 1,000 iterations where the split has a validation part, and tests it
 on 1,000 new tasks in three ways: as many queries of each class together as there are shots (the
-paper's), fifteen of each together, and each query alone beside the support set. The episodes are
-the same, so what each way is harder by is a paired difference, in points. Everything goes to
-results/paper.json; no iteration is chosen, the last one counts.
+paper's), fifteen of each together, and one of each class, each alone beside the support set. The
+support sets are the same, so what each way is harder by is a paired difference, in points.
+Everything goes to results/paper.json; no iteration is chosen, the last one counts.
 One thread: two runs side by side get more done on two cores than one run on both. The device draws
 the tasks, so a seed names other tasks on a GPU than on a CPU.
 """
@@ -65,7 +65,8 @@ def measure(name, seed, iterations, runs, out, device):
         ).mean[-1]
     run = recipe.train(checkpoint=runs / f"{name}-{seed}", checkpoint_every=500, **options)
     test = partial(recipe.test, run.params, device=device)  # the same episodes for all three
-    tests = {"together": test(), "fifteen": test(queries=15), "apart": test(transductive=False)}
+    apart = test(queries=1, transductive=False)
+    tests = {"together": test(), "fifteen": test(queries=15), "apart": apart}
     if out and run.iterations == recipe.training["iterations"]:  # what the card says
         command = f"mamlkit train {name} --seed {seed}"
         pretrained.save(out, name, run, tests["together"], command=command, seed=seed)
