@@ -40,7 +40,7 @@ RESULTS = Path(__file__).parent / "results" / "model_based.json"
 SHOTS = 10, 1, 3, 20
 TASKS, QUERIES, SEED = 600, 20, 1_000_000
 POOLS = 4, 16, 64, 256, None  # training tasks; None: a fresh one every time
-LINEAR = {"inputs": 2, "noise": 0.5}  # of Raventós et al. 2023 the noise, not the dimensions
+LINEAR = {"inputs": 5, "noise": 0.5}  # of Raventós et al. 2023 the noise; they have 8 inputs
 PRESENTATIONS = 1, 2, 3, 5, 10
 
 
@@ -110,7 +110,9 @@ def sines():
 
 def diversity_learner():
     """A small transformer that reads linear regression tasks."""
-    module = InContextTransformer(inputs=2, width=32, layers=2, heads=2, deviation=False)
+    module = InContextTransformer(
+        inputs=LINEAR["inputs"], width=32, layers=2, heads=2, deviation=False
+    )
     return InContextLearner(module, mse_loss, vary_shots=True)
 
 
