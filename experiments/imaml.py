@@ -20,7 +20,7 @@ from mamlkit.learners.imaml import conjugate_gradients
 RESULTS = Path(__file__).parent / "results" / "imaml.json"
 KINDS = {  # damping: what is added to I and to λ; a λ without bound leaves half the plain gradient
     "damped": (1.0, 10.0),
-    "plain": (0.0, 0.0),
+    "undamped": (0.0, 0.0),
     "first order": (1.0, 1e9),
 }
 

@@ -185,8 +185,8 @@ export function summary(drawings, query, scores) {
   const says = probabilities.map(
     (value, way) => `${percent(value)} (score ${scores[way].toFixed(0).replace("-", "−")})`,
   );
-  const others = says.map((text, way) => `class ${way} ${text}`).filter((_, way) => way !== best);
-  return `${after} the query is class ${best}, with ${says[best]}; ${others.join(", ")}.`;
+  const others = says.map((text, way) => `class ${way}: ${text}`).filter((_, way) => way !== best);
+  return `${after} the query is class ${best}, with ${says[best]}; ${others.join("; ")}.`;
 }
 
 // The page

@@ -193,9 +193,9 @@ class DrawYourOwn(Explorer):
             return f"{after} every class has {100 * now[0]:.0f} %: the model cannot tell."
         best = int(now.argmax())
         score = lambda way: f"score {self.scores[steps, way]:.0f}".replace("-", "−")
-        others = [f"class {w} {100 * now[w]:.0f} % ({score(w)})" for w in range(WAYS) if w != best]
+        others = [f"class {w}: {100 * now[w]:.0f} % ({score(w)})" for w in range(WAYS) if w != best]
         answer = f"class {best}, with {100 * now[best]:.0f} % ({score(best)})"
-        return f"{after} the query is {answer}; {', '.join(others)}."
+        return f"{after} the query is {answer}; {'; '.join(others)}."
 
     # Draw
 
@@ -217,7 +217,7 @@ class DrawYourOwn(Explorer):
         right.set(xlabel="gradient steps", ylabel="score (mean 0)")
         self._lines = []
         for way, (color, marker) in enumerate(zip(COLOURS, MARKERS, strict=True)):
-            look = {"linewidth": 3.4 - 0.5 * way, "markersize": 8.6 - way}  # none hides another
+            look = {"linewidth": 5.6 - 1.1 * way, "markersize": 8.6 - way}  # none hides another
             self._lines += right.plot(steps, [0] * len(steps), c=color, marker=marker, **look)
         place = {"x": MOST_STEPS + 0.22, "y": 0, "va": "center", "fontsize": 9}
         self._names = [right.text(s=f"class {w}", color=c, **place) for w, c in enumerate(COLOURS)]
