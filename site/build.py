@@ -19,9 +19,17 @@ from links import broken_links
 from pictures import add_alternatives
 from series import badges, draw_map, list_notebooks, read_series
 
-from mamlkit import glyphs
+from mamlkit import glyphs, pretrained
+from mamlkit.recipes import omniglot
 from mamlkit.show.widgets.k_shot import KShotExplorer
-from mamlkit.show.widgets.page import write_drawing_page, write_page
+from mamlkit.show.widgets.page import (
+    NarrowObjective,
+    Quiz,
+    write_drawing_page,
+    write_objective_page,
+    write_page,
+    write_quiz_page,
+)
 from mamlkit.show.widgets.starts import sine_learners
 
 HERE = Path(__file__).parent
@@ -37,6 +45,25 @@ COPIED = [
     "LICENSE",
 ]
 ROW = re.compile(r"^(\| \[\d\d .+\]\((\d\d_\w+\.ipynb)\) \|.*) \|$", re.MULTILINE)  # of 00's table
+LIVE = {  # explorers in notebooks' pages: behind which cell, which, and the words before it
+    "01_learning_to_learn.ipynb": ("ObjectiveExplorer(", "objective", ""),
+    "06_omniglot_episodes.ipynb": (
+        "press *reveal*",
+        "quiz",
+        "Here are twenty episodes of invented characters, with five ways and one shot (in the "
+        "notebook you choose all of that). Give each query its label and press *reveal*: how many "
+        "have you right, and how many has the network?\n\n"
+        "![Five labelled drawings, and ten queries of the same characters.]"
+        "(../_static/states/quiz-0.png)\n",
+    ),
+}
+STATES = """
+```{{raw}} html
+<div class="mamlkit-states" data-states="{0}"></div>
+<link rel="stylesheet" href="../_static/states/picture.css">
+<script type="module" src="../_static/states.js"></script>
+```
+"""
 ANCHOR = re.compile(r"\]\(([^)#\s]*)#([^)\s]+)\)")
 HOSTED = """
 ## In Colab or Binder
@@ -74,6 +101,10 @@ def assemble():
     explorer = KShotExplorer(sine_learners(), shown=("MAML", "pretrained"))
     write_page(explorer, SOURCE / "_static" / "k_shot")
     write_drawing_page(glyphs(25, drawings=4, seed=9).images, SOURCE / "_static" / "draw")
+    params = pretrained.load("omniglot-5way-1shot", device="cpu")[1]
+    quiz = Quiz({"invented": glyphs(25, seed=9).images}, omniglot.learner, params)
+    write_objective_page(NarrowObjective(), SOURCE / "_static" / "states")
+    write_quiz_page(quiz, SOURCE / "_static" / "states")
     package = Path(find_spec("sphinx-mathjax-offline").origin).parent
     shutil.copy(package / MATHJAX, SOURCE / "_static" / Path(MATHJAX).name)
 
@@ -102,6 +133,8 @@ def adapt_notebooks(repository):
                     text = add_badges(text, repository, name) if i == 0 else text
                 cell["source"] = text
         add_alternatives(book["cells"])
+        if path.name in LIVE:
+            add_explorer(book["cells"], *LIVE[path.name])
         path.write_text(json.dumps(book), encoding="utf8")
 
 
@@ -110,6 +143,14 @@ def add_badges(text, repository, name):
     title, _, rest = text.partition("\n")
     help_page = "../" * name.count("/") + "run.md#in-colab-or-binder"
     return f"{title}\n\n{badges(repository, name)} ([how]({help_page}))\n{rest}"
+
+
+def add_explorer(cells, anchor, name, text):
+    """Put an explorer behind the cell that has the anchor."""
+    place = next(i for i, cell in enumerate(cells) if anchor in "".join(cell["source"]))
+    source = text + STATES.format(name)
+    cell = {"cell_type": "markdown", "id": name, "metadata": {}, "source": source}
+    cells.insert(place + 1, cell)
 
 
 def fill_pages(repository):

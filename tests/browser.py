@@ -53,7 +53,8 @@ def still_page(address):
         browser = engine.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         tab = browser.new_page()
         tab.set_default_timeout(600_000)  # a busy machine is no failure
-        tab.on("request", lambda r: r.url.startswith((host, "data:")) or faults.append(r.url))
+        own = host, f"blob:{host}", "data:"
+        tab.on("request", lambda r: r.url.startswith(own) or faults.append(r.url))
         tab.on("pageerror", lambda error: faults.append(str(error)))
         tab.on("console", lambda m: m.type != "error" or _is_harmless(m) or faults.append(m.text))
         tab.goto(address)

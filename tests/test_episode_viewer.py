@@ -63,6 +63,38 @@ def test_without_a_learner_labels_are_revealed(alphabet):
     assert viewer.summary().endswith(f"The queries' labels are {labels}.")
 
 
+def test_the_readers_labels_are_counted_at_reveal(viewer):
+    totals = [0, 0]
+    for episode, wrong in enumerate((1, 3), 1):
+        labels = viewer.task.query_y.clone()
+        labels[:wrong] = (labels[:wrong] + 1) % 5
+        viewer.labels.value = ("" if episode == 1 else ", ").join(map(str, labels.tolist()))
+        assert "You" not in viewer.summary()
+        viewer.reveal.value = True
+        right = int((viewer.after.argmax(1) == viewer.task.query_y).sum())
+        totals = [totals[0] + 10 - wrong, totals[1] + right]
+        assert f"You: {10 - wrong} of ten; the model: {right} of ten." in viewer.summary()
+        assert ("So far" in viewer.summary()) == (episode == 2)
+        if episode == 1:
+            viewer.seed.value = 11
+            assert viewer.labels.value == "" and not viewer.reveal.value
+    viewer.reveal.value = False
+    viewer.reveal.value = True  # counts once
+    assert viewer.summary().endswith(f"So far: you {totals[0]} of 20, the model {totals[1]} of 20.")
+
+
+@pytest.mark.parametrize(
+    "text", ["ten", "012", "0123456789", "0 1 2 3 4 0 1 2 3 -4", "$\\frac", f"0 {'1' * 5000}"]
+)
+def test_other_labels_reveal_nothing(viewer, text):
+    picture = viewer.picture.value
+    viewer.labels.value, viewer.reveal.value = text, True
+    assert "should be ten numbers from 0 to 4" in viewer.summary()
+    assert viewer.after is None and viewer.picture.value == picture
+    viewer.labels.value = "0123401234"  # reveal is still pressed
+    assert "You: " in viewer.summary() and viewer.after is not None
+
+
 def test_too_few_classes(alphabet):
     with pytest.raises(ValueError, match="few has 19 classes of 20 examples"):
         EpisodeViewer({"few": alphabet[:19]})

@@ -12,8 +12,9 @@ HTML = Path(__file__).parents[1] / "site" / "_build" / "html"
 PAGES = sorted(path.relative_to(HTML).as_posix() for path in HTML.rglob("*.html"))
 KINDS = [  # one of each, looked at in the dark too
     "index.html", "search.html", "genindex.html", "api.html", "notebooks/07_omniglot_maml.html",
-    "notebooks/glossary.html", "notebooks/solutions/03_sinusoid_regression_solutions.html",
-    "experiments/ACCURACY.html", "_modules/mamlkit/learners/maml.html",
+    "notebooks/06_omniglot_episodes.html", "notebooks/glossary.html",
+    "notebooks/solutions/03_sinusoid_regression_solutions.html", "experiments/ACCURACY.html",
+    "_modules/mamlkit/learners/maml.html",
 ]  # fmt: skip
 
 pytestmark = [
@@ -61,6 +62,8 @@ def tab():
             page.goto(f"{address}/{name}")
             if name == "index.html":
                 page.locator("#k-shot svg").first.wait_for()
+            if page.locator("[data-states]").count():
+                page.locator("figcaption").filter(has_text=".").wait_for()
             return page
 
         yield open_page
@@ -92,7 +95,9 @@ def test_axe_finds_nothing_serious_in_the_dark(tab, name):
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("name", ["index.html", "notebooks/03_sinusoid_regression.html"])
+@pytest.mark.parametrize("name", [
+    "index.html", "notebooks/03_sinusoid_regression.html", "notebooks/06_omniglot_episodes.html"
+])  # fmt: skip
 def test_everything_is_reached_by_keyboard(tab, name, width):
     page = tab(name, width=width)
     count = page.evaluate(NUMBER)

@@ -3,15 +3,22 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Num
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
 from mamlkit import devices, pretrained
 from mamlkit.show import plots
+from mamlkit.show.widgets.episodes import NAMES, SCORE, TOTAL, EpisodeViewer
+from mamlkit.show.widgets.explorer import Explorer, encode_png
 from mamlkit.show.widgets.k_shot import MOST_SHOTS, KShotExplorer
+from mamlkit.show.widgets.objective import ObjectiveExplorer
 from mamlkit.tasks.sinusoids import Sinusoids, Waves
 
 HERE = Path(__file__).parent
@@ -52,6 +59,69 @@ def write_drawing_page(images: Num[Tensor, "classes examples 1 28 28"], folder: 
     shutil.copy(pretrained.FOLDER / WEIGHTS, folder)
     images = images if images.is_floating_point() else images.float() / 255
     save_file({"examples": images.contiguous()}, folder / "examples.safetensors")
+
+
+class NarrowObjective(ObjectiveExplorer):
+    """The meta-objective in a picture that a phone can show."""
+
+    size = 4.8, 4.2
+
+    def build_figure(self, figure: Figure) -> list[Artist]:
+        """Draw with the legend above."""
+        artists = super().build_figure(figure)
+        figure.axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize=9)
+        return artists
+
+
+class Quiz(EpisodeViewer):
+    """Five ways and one shot, in a picture that a phone can show."""
+
+    size = 4.8, 4.6
+    most_ways, most_shots, columns = 5, 1, 5
+
+
+def write_objective_page(explorer: ObjectiveExplorer, folder: Path) -> None:
+    """Write what `states.js` needs to be this explorer: its picture and sentence at each m."""
+    states = []
+    for m in range(explorer.m.max + 1):
+        explorer.m.value = m
+        states.append(_write_state(explorer, folder, f"objective-{m}"))
+    _write_states(explorer, folder, "objective", label=explorer.m.description, states=states)
+
+
+def write_quiz_page(viewer: EpisodeViewer, folder: Path, episodes: int = 20) -> None:
+    """Write what `states.js` needs to ask the viewer's first episodes and to count.
+
+    Of each: its picture and sentence before and after *reveal*, the labels, the model's answers.
+    The images become part of the pages: invented ones may.
+    """
+    rounds = []
+    for seed in range(episodes):
+        viewer.seed.value, viewer.reveal.value = seed, False
+        question = _write_state(viewer, folder, f"quiz-{seed}")
+        viewer.reveal.value = True
+        revealed = _write_state(viewer, folder, f"quiz-{seed}-revealed")
+        labels, answers = viewer.task.query_y.tolist(), viewer.after.argmax(1).tolist()
+        rounds.append([question, revealed, labels, answers])
+    texts = {"score": SCORE, "total": TOTAL, "ways": viewer.ways.value, "names": list(NAMES)}
+    _write_states(viewer, folder, "quiz", rounds=rounds, **texts)
+
+
+def _write_state(explorer: Explorer, folder: Path, name: str) -> dict[str, str]:
+    """Write the explorer's picture and return its name and sentence.
+
+    In 64 colours, chosen for the farthest: the most frequent ones would be greys.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    picture = explorer.canvas.render().quantize(64, Image.Quantize.MAXCOVERAGE)
+    (folder / f"{name}.png").write_bytes(encode_png(picture, optimize=True))
+    return {"picture": f"{name}.png", "sentence": explorer.summary()}
+
+
+def _write_states(explorer: Explorer, folder: Path, name: str, **page: Any) -> None:
+    _copy_scripts(folder, "states.js", "page.js", "picture.js", "picture.css")
+    page |= {"width": explorer.canvas.width, "height": explorer.canvas.height}
+    (folder / f"{name}.json").write_text(json.dumps(page), encoding="utf8")
 
 
 def _copy_scripts(folder: Path, *names: str) -> None:
