@@ -2,7 +2,8 @@
 
 The notebooks' own code, run with all seeds moved by 0, 1000, 2000, ...: other points, other waves,
 other test tasks, and other first weights where a notebook trains. Shipped networks stay as they
-are. results/bands.json keeps claim, band and values; `tests/test_series.py` compares the widths.
+are. results/bands.json keeps claim, band and values, and the seeds whose training diverged;
+`tests/test_series.py` compares the widths.
 03 and 09 train for a minute or more, so they need `--only`; what a notebook reads from a file of
 numbers no seed changes. Not in it: 14, which starts processes that know nothing of moved seeds.
 """
@@ -63,16 +64,19 @@ def main(only):
     matplotlib.use("agg")
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    results = read(RESULTS, {"notebooks": {}})
+    results = {"diverged": {}} | read(RESULTS, {"notebooks": {}})
     results["run"] = provenance(load_average(), "python -m experiments.bands")
-    for turn in range(SEEDS):
-        for number in only or BOOKS:
-            (path,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
-            book = results["notebooks"].setdefault(path.stem, {})
-            done = max([len(claim["values"]) for claim in book.values()], default=0)
-            if turn < done:
-                continue
-            for claim, (value, band) in values(path, 1000 * turn).items():
+    for number in only or BOOKS:
+        (path,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
+        book = results["notebooks"].setdefault(path.stem, {})
+        lost = results["diverged"].setdefault(path.stem, {})
+        done = max([len(claim["values"]) for claim in book.values()], default=0)
+        for turn in range(done + len(lost), SEEDS):
+            try:
+                measured = values(path, 1000 * turn)
+            except FloatingPointError as error:  # a training without an end has no values
+                lost[turn], measured = str(error).split(";")[0], {}
+            for claim, (value, band) in measured.items():
                 entry = book.setdefault(claim, {"band": band, "values": []})
                 entry["band"] = band
                 entry["values"].append(float(f"{value:.4g}") if abs(value) < 1e9 else None)

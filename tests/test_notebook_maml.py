@@ -1,4 +1,4 @@
-"""Notebook 02's fifteen lines are the package's MAML; breaking the package turns it red."""
+"""Notebook 02's eleven lines are the package's MAML; breaking the package turns it red."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ MUTATIONS = {
 }
 
 
-def test_fifteen_lines_equal_the_package():
+def test_eleven_lines_equal_the_package():
     book = nbformat.read(ROOT / "notebooks" / BY_HAND, as_version=4)
     source = next(c.source for c in book.cells if c.source.startswith("def maml_gradient"))
     lines = [line for line in source.splitlines() if line.strip()]
