@@ -68,14 +68,8 @@ ANCHOR = re.compile(r"\]\(([^)#\s]*)#([^)\s]+)\)")
 HOSTED = """
 ## In Colab or Binder
 
-Binder installs everything by itself. A notebook that was opened in Colab has neither `mamlkit` nor
-the files beside it; put this in a cell above the first and run it:
-
-```
-!git clone --quiet --depth 1 https://github.com/{0}
-%pip install --quiet ./{1} anywidget
-%cd {1}/notebooks
-```
+Binder installs everything by itself. In Colab the first cell of a notebook fetches the repository
+and installs `mamlkit` from it (`python site/colab.py` put it there); run it first.
 
 Nobody has tried either yet.
 """
@@ -164,7 +158,7 @@ def fill_pages(repository):
     if repository:
         text = run.read_text(encoding="utf8")
         text = text.replace("<this repository>", f"https://github.com/{repository}")
-        text += HOSTED.format(repository, repository.split("/")[1])
+        text += HOSTED
         run.write_text(text, encoding="utf8")
 
 

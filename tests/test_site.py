@@ -2,20 +2,25 @@
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import nbformat
 import pytest
 import yaml
+from IPython.core.inputtransformer2 import TransformerManager
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "site"))
 
 import build as site  # noqa: E402
+import colab  # noqa: E402
 import links  # noqa: E402
 import series  # noqa: E402
 
-SERIES = series.read_series(ROOT)
+SERIES, SOLUTIONS = series.read_series(ROOT), "notebooks/solutions"
 HOSTS = re.compile(r'<a class="badge" href="(https://[^"]+)">(\w+)</a>')
 
 
@@ -122,3 +127,29 @@ def test_the_workflows_run_the_commands_of_the_readme():
     assert steps[-1]["with"]["path"] == site.HTML.relative_to(ROOT).as_posix()
     readme = (ROOT / "README.md").read_text("utf8")
     assert "make test" in readme and "make site" in readme
+
+
+def test_a_notebook_installs_mamlkit_where_it_is_missing(tmp_path, monkeypatch):
+    """The cell comes first, does nothing here, something elsewhere, and goes without a trace."""
+    path = tmp_path / "book.ipynb"
+    for book in [*SERIES, SERIES[0]._replace(path=f"{SOLUTIONS}/00_start_here_solutions.ipynb")]:
+        shutil.copy(ROOT / book.path, path)
+        before = path.read_bytes()
+        for _ in range(2):
+            colab.change(path, "notebooks", "somebody/mamlkit-fork")
+        cells = nbformat.read(path, as_version=4).cells
+        code = [cell for cell in cells if cell.cell_type == "code"]
+        assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+        assert ["find_spec" in cell.source for cell in code[:2]] == [True, False]
+        assert cells[0].source.startswith("# ")
+        colab.change(path, "notebooks", "")
+        assert path.read_bytes() == before
+    commands = []
+    shell = SimpleNamespace(system=commands.append, run_line_magic=lambda *c: commands.append(c))
+    program = TransformerManager().transform_cell(code[0].source)
+    for missing in (False, True):
+        monkeypatch.setattr("importlib.util.find_spec", lambda _, here=not missing: here)
+        exec(program, {"get_ipython": lambda: shell})
+        assert len(commands) == 3 * missing
+    assert "github.com/somebody/mamlkit-fork" in commands[0]
+    assert commands[2] == ("cd", "mamlkit-fork/notebooks")
