@@ -150,7 +150,7 @@ def _mean(rows, mode):
     text = f"{mean(last):.1f} ± {half:.1f}"
     done = rows[0].get("iterations", FULL)
     if rows[0].get("recipe", "").endswith("-paper") and done < FULL:
-        text += f", after {done:,}"
+        text += f" ({done:,} iterations)"
     return text + (f" ({min(last):.1f}–{max(last):.1f})" if len(rows) > 1 else "")
 
 
