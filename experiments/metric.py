@@ -2,13 +2,13 @@
 
 Trains one of `RUNS` with a seed (or goes on where a folder holds a part of it) and tests it in the
 four usual settings, fifteen queries of each class together on 1,000 new tasks: answered by
-prototypes, and by attention to single drawings, as a matching network does (with one shot the two
-are the same). "snell" is the recipe that ships; it is also tested, with 5 ways, on 600 tasks with
-one query of each class, each predicted alone beside the support set. The small runs, of 32 filters
-that step over every other position, compare training episodes and distances with each other, on
-600 tasks with three queries of each class. Everything goes to results/metric.json; no iteration is
-chosen, the last one counts. The small runs halve the learning rate of the paper after each fifth of
-their episodes, the others as the recipe does, however early they are stopped.
+prototypes, and, 5-way 5-shot, by attention to single drawings, as a matching network does (with one
+shot the two are the same). "snell" is the recipe that ships; it is also tested, with 5 ways, on 600
+tasks with one query of each class, each predicted alone beside the support set. The small runs, of
+32 filters that step over every other position, compare training episodes and distances with each
+other, on 600 tasks with three queries of each class. Everything goes to results/metric.json; no
+iteration is chosen, the last one counts. The small runs halve the learning rate of the paper after
+each fifth of their episodes, the others as the recipe does, however early they are stopped.
 """
 
 from functools import partial
@@ -32,7 +32,6 @@ from mamlkit import (
     pretrained,
     relation_loss,
 )
-from mamlkit.recipes import RECIPES
 from mamlkit.recipes.omniglot import SETTINGS
 from mamlkit.recipes.omniglot_metric import TRAINING, embedding, tasks
 from mamlkit.recipes.recipe import TEST_SEED
@@ -111,29 +110,29 @@ def measure(name, split, seed, iterations, runs, quick=False, save=None):
     full = not (quick or name.startswith("small"))
     size = {"queries": 15, "tasks": 1_000} if full else {"queries": 3, "tasks": 600}
     row["queries"] = size["queries"]
-    kinds = {"prototypes": PrototypicalNetwork, "attention": MatchingNetwork}
+    tests = {}
     for ways, shots in SETTINGS:
-        setting, test = f"{ways}-way {shots}-shot", tasks(split, ways, test=True)
-        judge = partial(evaluate, params=run.params, distribution=test, shots=shots, steps=0,
+        setting, episodes = f"{ways}-way {shots}-shot", tasks(split, ways, test=True)
+        judge = partial(evaluate, params=run.params, distribution=episodes, shots=shots, steps=0,
                         seed=TEST_SEED)  # fmt: skip
-        for answer, kind in kinds.items():
-            if answer == "prototypes" or (shots > 1 and full):
-                learner = build(name, ways, kind)
-                row.setdefault(answer, {})[setting] = percent(judge(learner, **size))
+        learner = build(name, ways)
+        tests[ways, shots] = judge(learner, **size)
+        row.setdefault("prototypes", {})[setting] = percent(tests[ways, shots])
+        if full and (ways, shots) == (5, 5):
+            attention = judge(build(name, ways, MatchingNetwork), **size)
+            row["attention"] = {setting: percent(attention)}
         if full and ways == 5:
             alone = {"queries": 1, "tasks": 600, "transductive": False}
-            learner = build(name, ways)
             row.setdefault("apart", {})[setting] = percent(judge(learner, **alone))
     if save:
-        save(split, run, seed)
+        save(split, run, seed, tests)
     return row
 
 
-def ship(out, split, run, seed):
+def ship(out, split, run, seed, tests):
     """Write weights and cards of the four recipes that "snell" is the training of."""
-    for ways, shots in SETTINGS:
+    for (ways, shots), test in tests.items():
         name = f"omniglot-{ways}way-{shots}shot-snell-{split}"
-        test = RECIPES[name].test(run.params, device="cpu")
         command = f"mamlkit train {name} --seed {seed}"  # the same training
         pretrained.save(out, name, run, test, command=command, seed=seed)
 
