@@ -70,6 +70,8 @@ def main(only):
         (path,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
         book = results["notebooks"].setdefault(path.stem, {})
         lost = results["diverged"].setdefault(path.stem, {})
+        if not book:  # its entry was deleted: all seeds anew
+            lost.clear()
         done = max([len(claim["values"]) for claim in book.values()], default=0)
         for turn in range(done + len(lost), SEEDS):
             try:

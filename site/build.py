@@ -19,12 +19,11 @@ from links import broken_links
 from pictures import add_alternatives
 from series import badges, draw_map, list_notebooks, read_series
 
-from mamlkit import glyphs, pretrained
-from mamlkit.recipes import omniglot
+from mamlkit import glyphs
 from mamlkit.show.widgets.k_shot import KShotExplorer
 from mamlkit.show.widgets.page import (
     NarrowObjective,
-    Quiz,
+    make_quiz,
     write_drawing_page,
     write_objective_page,
     write_page,
@@ -95,10 +94,8 @@ def assemble():
     explorer = KShotExplorer(sine_learners(), shown=("MAML", "pretrained"))
     write_page(explorer, SOURCE / "_static" / "k_shot")
     write_drawing_page(glyphs(25, drawings=4, seed=9).images, SOURCE / "_static" / "draw")
-    params = pretrained.load("omniglot-5way-1shot", device="cpu")[1]
-    quiz = Quiz({"invented": glyphs(25, seed=9).images}, omniglot.learner, params)
     write_objective_page(NarrowObjective(), SOURCE / "_static" / "states")
-    write_quiz_page(quiz, SOURCE / "_static" / "states")
+    write_quiz_page(make_quiz(), SOURCE / "_static" / "states")
     package = Path(find_spec("sphinx-mathjax-offline").origin).parent
     shutil.copy(package / MATHJAX, SOURCE / "_static" / Path(MATHJAX).name)
 

@@ -13,11 +13,13 @@ HERE = Path(__file__).parent
 ID = "colab"
 SOURCE = """\
 from importlib.util import find_spec
+from pathlib import Path
 
 if not find_spec("mamlkit"):  # in Colab: fetch the repository, and install the package from it
-    !git clone --quiet --depth 1 https://github.com/{repository}
-    %pip install --quiet ./{name} anywidget
-    %cd {name}/{folder}"""
+    get_ipython().system("git clone --quiet --depth 1 https://github.com/{repository}")
+    get_ipython().run_line_magic("pip", "install --quiet ./{name} anywidget")
+if Path("{name}/{folder}").is_dir():  # in Colab, after a restart, too
+    get_ipython().run_line_magic("cd", "{name}/{folder}")"""
 
 
 def change(path, folder, repository):

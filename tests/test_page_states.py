@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 from browser import chromium, files, still_page
 
-from mamlkit import glyphs, pretrained
-from mamlkit.recipes import omniglot
 from mamlkit.show.widgets.episodes import NAMES
 from mamlkit.show.widgets.page import (
     NarrowObjective,
-    Quiz,
+    make_quiz,
     write_objective_page,
     write_quiz_page,
 )
@@ -24,8 +22,7 @@ browser = pytest.mark.skipif(chromium() is None, reason="no Chromium is installe
 
 @pytest.fixture(scope="module")
 def viewer():
-    params = pretrained.load("omniglot-5way-1shot", device="cpu")[1]
-    return Quiz({"invented": glyphs(25, drawings=6, seed=9).images}, omniglot.learner, params)
+    return make_quiz()
 
 
 @contextmanager
@@ -78,7 +75,7 @@ def test_the_quiz_counts_as_the_notebook_does(viewer, tmp_path):
         reveal = tab.get_by_role("button", name="reveal")
         for seed, typed in enumerate(("0123401234", "", "000000000?")):
             viewer.seed.value, viewer.reveal.value, viewer.labels.value = seed, False, ""
-            wait_for_caption(tab, viewer.summary())
+            wait_for_caption(tab, f"{viewer.summary()} Episode {seed + 1} of 3.")
             for i, label in enumerate(typed):
                 tab.get_by_label(f"label of query {NAMES[i]}").press(label)
             reveal.press("Enter")
@@ -90,7 +87,7 @@ def test_the_quiz_counts_as_the_notebook_does(viewer, tmp_path):
             assert selects.first.input_value() == "?"
         assert "So far: you " in viewer.summary() and " of 20" in viewer.summary()
         viewer.seed.value = 0
-        wait_for_caption(tab, viewer.summary())  # from the start
+        wait_for_caption(tab, f"{viewer.summary()} Episode 1 of 3.")  # from the start
 
 
 def test_what_is_written_is_small_and_invented(viewer, tmp_path):

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 import yaml
-from IPython.core.inputtransformer2 import TransformerManager
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "site"))
@@ -146,10 +145,18 @@ def test_a_notebook_installs_mamlkit_where_it_is_missing(tmp_path, monkeypatch):
         assert path.read_bytes() == before
     commands = []
     shell = SimpleNamespace(system=commands.append, run_line_magic=lambda *c: commands.append(c))
-    program = TransformerManager().transform_cell(code[0].source)
-    for missing in (False, True):
-        monkeypatch.setattr("importlib.util.find_spec", lambda _, here=not missing: here)
-        exec(program, {"get_ipython": lambda: shell})
-        assert len(commands) == 3 * missing
-    assert "github.com/somebody/mamlkit-fork" in commands[0]
-    assert commands[2] == ("cd", "mamlkit-fork/notebooks")
+    monkeypatch.chdir(tmp_path)
+    move = ("cd", "mamlkit-fork/notebooks")
+
+    def run(installed):
+        commands.clear()
+        monkeypatch.setattr("importlib.util.find_spec", lambda _: installed)
+        exec(code[0].source, {"get_ipython": lambda: shell})
+        return commands
+
+    assert run(installed=True) == []  # here
+    (tmp_path / move[1]).mkdir(parents=True)
+    fetch, install, last = run(installed=False)
+    assert "github.com/somebody/mamlkit-fork" in fetch and "./mamlkit-fork" in install[1]
+    assert last == move
+    assert run(installed=True) == [move]  # a restart

@@ -54,6 +54,7 @@ class GradientCheck:
         )
         where = f"layer {self.layer!r}" if self.layer else "the loss, or the code between layers"
         hint = "FirstOrderMAML does without its second derivative, but not without its first"
+        hint = hint if wrong else "vectorize=False does without batching it"
         return f"{text}; the cause is in {where} ({hint})"
 
 

@@ -38,8 +38,8 @@ class EpisodeViewer(Explorer):
     State: `split`, `ways`, `shots`, `rotations`, `seed`, the reader's own `labels` and the button
     `reveal`. Compute: `task`, whose ten queries are in random order, and, once revealed, `before`
     and `after`: the learner's scores for them `[10, ways]` before adaptation and after one step;
-    `results`, how many of the ten the reader and the model had right in each episode, which
-    counts once. Draw: `picture`; its sentence ends with the reader's score.
+    `results`, how many of the ten the reader and the model had right in each episode; what was
+    typed before its first *reveal* counts. Draw: `picture`; its sentence ends with the score.
 
     Raises ValueError for splits that are too small for the sliders. Labels that are not ten
     numbers below `ways` reveal nothing; the sentence says what to type.
@@ -124,11 +124,13 @@ class EpisodeViewer(Explorer):
                 self.before, self.after = (
                     learner.predict(adapted, self.task.query_x) for adapted in path
                 )
-        if self.revealed and labels:
-            yours = int((torch.tensor(labels) == self.task.query_y).sum())
-            self.result = yours, None if self.after is None else self._count_right(self.after)
+        if self.revealed:  # what was typed before the answers were seen; None: only looked
+            result = None
+            if labels:
+                yours = int((torch.tensor(labels) == self.task.query_y).sum())
+                result = yours, None if self.after is None else self._count_right(self.after)
             episode = self.split.value, ways, self.shots.value, rotations, self.seed.value
-            self.results[episode] = self.result
+            self.result = self.results.setdefault(episode, result)
 
     def summary(self) -> str:
         """Return what the picture shows, in words and numbers."""
@@ -166,9 +168,10 @@ class EpisodeViewer(Explorer):
         if model is None:
             return f" You: {you} of ten."
         text = " " + SCORE.format(you=you, model=model)
-        if len(self.results) > 1:
-            you, model = map(sum, zip(*self.results.values(), strict=True))
-            text += " " + TOTAL.format(you=you, model=model, all=QUERIES * len(self.results))
+        counted = [result for result in self.results.values() if result]
+        if len(counted) > 1:
+            you, model = map(sum, zip(*counted, strict=True))
+            text += " " + TOTAL.format(you=you, model=model, all=QUERIES * len(counted))
         return text
 
     def _count_right(self, scores: Float[Tensor, "queries ways"]) -> int:

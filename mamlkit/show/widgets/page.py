@@ -14,11 +14,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mamlkit import devices, pretrained
+from mamlkit.recipes import omniglot
 from mamlkit.show import plots
 from mamlkit.show.widgets.episodes import NAMES, SCORE, TOTAL, EpisodeViewer
 from mamlkit.show.widgets.explorer import Explorer, encode_png
 from mamlkit.show.widgets.k_shot import MOST_SHOTS, KShotExplorer
 from mamlkit.show.widgets.objective import ObjectiveExplorer
+from mamlkit.tasks.glyphs import glyphs
 from mamlkit.tasks.sinusoids import Sinusoids, Waves
 
 HERE = Path(__file__).parent
@@ -80,6 +82,12 @@ class Quiz(EpisodeViewer):
     most_ways, most_shots, columns = 5, 1, 5
 
 
+def make_quiz() -> Quiz:
+    """Return the site's quiz: invented characters, and the network that ships."""
+    params = pretrained.load("omniglot-5way-1shot", device="cpu")[1]
+    return Quiz({"invented": glyphs(25, seed=9).images}, omniglot.learner, params)
+
+
 def write_objective_page(explorer: ObjectiveExplorer, folder: Path) -> None:
     """Write what `states.js` needs to be this explorer: its picture and sentence at each m."""
     states = []
@@ -97,7 +105,7 @@ def write_quiz_page(viewer: EpisodeViewer, folder: Path, episodes: int = 20) -> 
     """
     rounds = []
     for seed in range(episodes):
-        viewer.seed.value, viewer.reveal.value = seed, False
+        viewer.seed.value, viewer.reveal.value, viewer.labels.value = seed, False, ""
         question = _write_state(viewer, folder, f"quiz-{seed}")
         viewer.reveal.value = True
         revealed = _write_state(viewer, folder, f"quiz-{seed}-revealed")

@@ -18,10 +18,10 @@ function makeFigure(model, el) {
   let latest;
   return async ({ picture, sentence }, words = "") => {
     latest = picture;
-    const file = await fetch(new URL(picture, model.get("folder")));
-    const value = await file.arrayBuffer();
+    const file = await fetch(new URL(picture, model.get("folder"))).catch(() => null);
+    const value = file?.ok && (await file.arrayBuffer());
     if (picture !== latest) return; // the reader has moved on
-    shown.set("value", value);
+    if (value) shown.set("value", value);
     shown.set("sentence", sentence + words);
   };
 }
@@ -29,7 +29,7 @@ function makeFigure(model, el) {
 function renderSlider(model, el) {
   const states = model.get("states");
   const input = html("input", { type: "range", min: 0, max: states.length - 1, value: 0 });
-  const output = html("output", { textContent: 0 });
+  const output = html("output", { textContent: 0, ariaLive: "off" }); // the slider says it
   el.append(html("label", {}, html("span", { textContent: model.get("label") }), input, output));
   const show = makeFigure(model, el);
   const move = () => {
@@ -59,22 +59,24 @@ function renderQuiz(model, el) {
   const show = makeFigure(model, el);
 
   const rounds = model.get("rounds");
-  const results = new Map(); // of the episodes that were answered
+  const results = new Map(); // of the episodes that were revealed; null: only looked at
   let number = 0;
   const ask = () => {
     selects.forEach((select) => (select.value = "?"));
     fieldset.disabled = reveal.disabled = false;
-    show(rounds[number][0]);
+    show(rounds[number][0], ` Episode ${number + 1} of ${rounds.length}.`);
   };
   const tellScore = (labels, answers) => {
     const yours = selects.map((select) => Number(select.value)); // NaN where there is still a ?
-    if (yours.every(Number.isNaN)) return ""; // who only looks is not counted
+    const looked = yours.every(Number.isNaN); // who only looks is not counted
     const result = { you: countRight(yours, labels), model: countRight(answers, labels) };
-    results.set(number, result);
-    const score = ` ${fill(model.get("score"), result)}`;
-    if (results.size === 1) return score;
-    const total = { you: 0, model: 0, all: labels.length * results.size };
-    for (const { you, model } of results.values()) {
+    if (!results.has(number)) results.set(number, looked ? null : result);
+    if (!results.get(number)) return "";
+    const score = ` ${fill(model.get("score"), results.get(number))}`;
+    const counted = [...results.values()].filter(Boolean);
+    if (counted.length === 1) return score;
+    const total = { you: 0, model: 0, all: labels.length * counted.length };
+    for (const { you, model } of counted) {
       total.you += you;
       total.model += model;
     }
@@ -91,6 +93,8 @@ function renderQuiz(model, el) {
     ask();
     selects[0].focus();
   });
+  // A key that is held down reveals, and should not go on.
+  another.addEventListener("keydown", (event) => event.repeat && event.preventDefault());
   ask();
 }
 
