@@ -68,10 +68,12 @@ def main(name, split, seed, iterations, runs, quick, out):
     command = f"python -m experiments.metric --run '{name}' --split {split} --seed {seed}"
     command = f"{command} --iterations {iterations}"
     command += " --quick" if quick else ""
-    row = measure(name, split, seed, iterations, runs, quick, out and partial(ship, out))
+    row, run, tests = measure(name, split, seed, iterations, runs, quick)
     row["run"] = provenance(load, command)
     key = lambda row: (row["split"], row["name"], row["seed"], row["iterations"])
     write(RESULTS, sorted([*(r for r in read(RESULTS, []) if key(r) != key(row)), row], key=key))
+    if out:
+        ship(out, split, run, seed, tests)
 
 
 def build(name, ways, kind=PrototypicalNetwork):
@@ -100,8 +102,8 @@ def train(name, split, seed, iterations, runs):
                checkpoint_every=250, **{**TRAINING, **changes})  # fmt: skip
 
 
-def measure(name, split, seed, iterations, runs, quick=False, save=None):
-    """Train and test once; return what metric.json keeps of it."""
+def measure(name, split, seed, iterations, runs, quick=False):
+    """Train and test once; return what metric.json keeps of it, the run and the tests."""
     run = train(name, split, seed, iterations, runs)
     row = {"name": name, "split": split, "seed": seed, "iterations": run.iterations}
     row |= {"seconds": round(run.seconds, 1), "episode": RUNS[name][1]}
@@ -124,9 +126,7 @@ def measure(name, split, seed, iterations, runs, quick=False, save=None):
         if full and ways == 5:
             alone = {"queries": 1, "tasks": 600, "transductive": False}
             row.setdefault("apart", {})[setting] = percent(judge(learner, **alone))
-    if save:
-        save(split, run, seed, tests)
-    return row
+    return row, run, tests
 
 
 def ship(out, split, run, seed, tests):

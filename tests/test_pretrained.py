@@ -69,3 +69,12 @@ def test_one_step_from_a_zero_head_is_a_prototypical_network(name):
             sharpness = params.lr["head.weight"][0] / 5
             by_product = (sharpness * embed(task.query_x) @ prototypes.T).softmax(1)
             torch.testing.assert_close(probabilities, by_product, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_what_a_recipe_trains_with_can_stand_on_a_card(name):
+    """A card is written when the training is over: too late for an error."""
+    described = pretrained.describe(RECIPES[name].training)
+    assert json.loads(json.dumps(described)) == described
+    for key, value in RECIPES[name].training.items():
+        assert described[key] == value or callable(value)

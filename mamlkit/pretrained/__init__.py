@@ -78,6 +78,16 @@ def _weights_file(name: str) -> str:
     return f"{RECIPES[name].trained_as or name}.safetensors"  # some recipes differ in tests alone
 
 
+def describe(training: dict[str, Any]) -> dict[str, Any]:
+    """Return the keywords of `fit` as JSON knows them: functions, such as a schedule, in words.
+
+    >>> describe({"iterations": 5, "optimizer": torch.optim.SGD})["iterations"]
+    5
+    """
+    words = checks.describe_function
+    return {key: words(value) if callable(value) else value for key, value in training.items()}
+
+
 def _card(
     name: str, run: Run, test: Evaluation, command: str, *, seed: int, **changes: Any
 ) -> dict[str, Any]:
@@ -93,7 +103,7 @@ def _card(
         "tasks": recipe.tasks().settings(),
         "test_learner": recipe.tester().settings(),
         "test_tasks": recipe.test_tasks().settings(),
-        "training": training | {"optimizer": checks.describe_function(training["optimizer"])},
+        "training": describe(training),
         "training_seconds": round(run.seconds, 1),
         "testing": {**recipe.testing, "seed": TEST_SEED},
         "results": {
