@@ -69,15 +69,16 @@ def main(only):
     for number in only or BOOKS:
         (path,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
         book = results["notebooks"].setdefault(path.stem, {})
-        lost = results["diverged"].setdefault(path.stem, {})
-        if not book:  # its entry was deleted: all seeds anew
-            lost.clear()
+        if not book:  # new, or its entry was deleted: all seeds anew
+            results["diverged"].pop(path.stem, None)
+        lost = results["diverged"].get(path.stem, {})
         done = max([len(claim["values"]) for claim in book.values()], default=0)
         for turn in range(done + len(lost), SEEDS):
             try:
                 measured = values(path, 1000 * turn)
             except FloatingPointError as error:  # a training without an end has no values
-                lost[turn], measured = str(error).split(";")[0], {}
+                measured, lost = {}, lost | {str(turn): str(error).split(";")[0]}
+                results["diverged"][path.stem] = lost
             for claim, (value, band) in measured.items():
                 entry = book.setdefault(claim, {"band": band, "values": []})
                 entry["band"] = band

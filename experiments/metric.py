@@ -3,12 +3,13 @@
 Trains one of `RUNS` with a seed (or goes on where a folder holds a part of it) and tests it in the
 four usual settings, fifteen queries of each class together on 1,000 new tasks: answered by
 prototypes, and, 5-way 5-shot, by attention to single drawings, as a matching network does (with one
-shot the two are the same). "snell" is the recipe that ships; it is also tested, with 5 ways, on 600
-tasks with one query of each class, each predicted alone beside the support set. The small runs, of
-32 filters that step over every other position, compare training episodes and distances with each
-other, on 600 tasks with three queries of each class. Everything goes to results/metric.json; no
-iteration is chosen, the last one counts. The small runs halve the learning rate of the paper after
-each fifth of their episodes, the others as the recipe does, however early they are stopped.
+shot the two are the same). "snell" is the recipe omniglot-20way-1shot-snell; with 5 ways it is also
+tested on 600 tasks with one query of each class, each predicted alone beside the support set. The
+small runs, of 32 filters that step over every other position, compare training episodes and
+distances with each other, on 600 tasks with three queries of each class. Everything goes to
+results/metric.json; no iteration is chosen, the last one counts. The small runs halve the learning
+rate of the paper after each fifth of their episodes, the others as the recipe does, however early
+they are stopped.
 """
 
 from functools import partial
@@ -63,6 +64,8 @@ RUNS = {  # filters; ways, shots and queries of a training episode; the learner'
 @click.option("--out", type=click.Path(path_type=Path), help="Where the weights of snell go.")
 def main(name, split, seed, iterations, runs, quick, out):
     """Train and test one run. Other rows of metric.json stay."""
+    if out and name != "snell":
+        raise click.UsageError(f"--out is for weights that have a recipe, snell; {name} has none")
     torch.set_num_threads(1)
     load = load_average()
     command = f"python -m experiments.metric --run '{name}' --split {split} --seed {seed}"

@@ -38,11 +38,11 @@ def change(path, folder, repository):
     nbformat.write(book, path)
 
 
-def main(root=HERE.parent):
+def main():
     """Change the series and its solutions as repository.txt says."""
     repository = (HERE / "repository.txt").read_text(encoding="utf8").strip()
     for folder in ("notebooks", "notebooks/solutions"):
-        for path in sorted((root / folder).glob("[0-9]*.ipynb")):
+        for path in sorted((HERE.parent / folder).glob("[0-9]*.ipynb")):
             change(path, folder, repository)
 
 

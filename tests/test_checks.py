@@ -47,6 +47,11 @@ def test_nbval_compares_claim_and_band_but_not_the_value(capsys):
     )
 
 
+def test_nbval_compares_tables_that_come_from_a_file():
+    row = "MAML              19.4 ± 1.1    80.9 ± 1.5        52"
+    assert sanitized(row) == row
+
+
 @pytest.mark.parametrize(
     "here, elsewhere",
     [

@@ -19,7 +19,7 @@ import colab  # noqa: E402
 import links  # noqa: E402
 import series  # noqa: E402
 
-SERIES, SOLUTIONS = series.read_series(ROOT), "notebooks/solutions"
+SERIES = series.read_series(ROOT)
 HOSTS = re.compile(r'<a class="badge" href="(https://[^"]+)">(\w+)</a>')
 
 
@@ -131,8 +131,9 @@ def test_the_workflows_run_the_commands_of_the_readme():
 def test_a_notebook_installs_mamlkit_where_it_is_missing(tmp_path, monkeypatch):
     """The cell comes first, does nothing here, something elsewhere, and goes without a trace."""
     path = tmp_path / "book.ipynb"
-    for book in [*SERIES, SERIES[0]._replace(path=f"{SOLUTIONS}/00_start_here_solutions.ipynb")]:
-        shutil.copy(ROOT / book.path, path)
+    solutions = sorted(ROOT.glob("notebooks/solutions/*.ipynb"))
+    for original in [*(ROOT / book.path for book in SERIES), *solutions]:
+        shutil.copy(original, path)
         before = path.read_bytes()
         for _ in range(2):
             colab.change(path, "notebooks", "somebody/mamlkit-fork")

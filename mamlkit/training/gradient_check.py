@@ -53,9 +53,8 @@ class GradientCheck:
             wrong or [f"all tasks at once differ from one by one by {self.vmap_error:.2g}"]
         )
         where = f"layer {self.layer!r}" if self.layer else "the loss, or the code between layers"
-        hint = "FirstOrderMAML does without its second derivative, but not without its first"
-        hint = hint if wrong else "vectorize=False does without batching it"
-        return f"{text}; the cause is in {where} ({hint})"
+        hint = "if only its second derivative is wrong, FirstOrderMAML will do"
+        return f"{text}; the cause is in {where}; {hint}"
 
 
 def check_meta_gradient(

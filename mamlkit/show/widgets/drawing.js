@@ -3,7 +3,7 @@
 // anywidget's contract: the model holds `weights`, of omniglot-20way-1shot, and `examples`, ready
 // characters [classes, drawings, 1, 28, 28], each { shape, data }; `render` shows the rest.
 import pad from "./pad.js";
-import { Model } from "./page.js";
+import { html, Model } from "./page.js";
 
 const WAYS = 5;
 const COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"]; // of the classes
@@ -190,12 +190,6 @@ export function summary(drawings, query, scores) {
 }
 
 // The page
-
-function html(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-}
 
 // Show an image of the network's on a canvas of as many pixels.
 function paint(canvas, image) {

@@ -1,5 +1,6 @@
 // The K-shot explorer without Python: it computes and draws what KShotExplorer does.
 // anywidget's contract: the model holds `learners`, `points` and the state; `render` shows it.
+import { html } from "./page.js";
 
 const GRID = 200; // points on which fits are drawn and errors measured
 const RANGE = [-5, 5]; // of x
@@ -269,12 +270,6 @@ const SLIDERS = [
   ["noise", "noise (std of y)", 0, 2, 0.05, (value) => value.toFixed(2)],
 ];
 const STATE = [...SLIDERS.map(([name]) => name), "shown", "seed", "added"];
-
-function html(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-}
 
 function render({ model, el }) {
   const learners = model.get("learners");

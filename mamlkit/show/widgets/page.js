@@ -35,3 +35,10 @@ export function parseSafetensors(buffer) {
   }
   return tensors;
 }
+
+// Make an element with these properties and children.
+export function html(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}

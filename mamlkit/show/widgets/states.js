@@ -1,14 +1,8 @@
 // Explorers whose few states were all drawn beforehand, by Python: pictures and sentences.
 // anywidget's contract: the model holds `folder`, a URL, and the width and height of the pictures;
 // and either `label` and `states`, for a slider, or the `rounds` of a quiz. `render` shows it.
-import { Model } from "./page.js";
+import { html, Model } from "./page.js";
 import figure from "./picture.js";
-
-function html(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-}
 
 // Put a figure into the element; return what shows a state in it, with more words if there are any.
 function makeFigure(model, el) {
