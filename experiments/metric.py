@@ -50,6 +50,7 @@ RUNS = {  # filters; ways, shots and queries of a training episode; the learner'
     "small cosine": (32, (20, 1, 5), COSINE),
     "small cosine, learned": (32, (20, 1, 5), COSINE | LEARNED),
     "small cosine, sharp": (32, (20, 1, 5), COSINE | {"temperature": 0.05}),
+    "small Euclidean, soft": (32, (20, 1, 5), EUCLIDEAN | {"temperature": 10.0}),
     "small relation": (32, (20, 1, 5), None),
 }
 

@@ -77,6 +77,16 @@ def test_what_is_asked_in_three_ways_is_compared_on_the_same_tasks(rows):
                 assert gap["tasks"] >= 600
 
 
+def test_leads_over_the_zero_head_are_differences_of_its_row(rows):
+    zero = {row["recipe"]: row for row in rows if (row["split"], row["seed"]) == ("main", 0)}
+    for row in rows:
+        if "minus zero head" in row:
+            lead, other = row["minus zero head"], zero[row["recipe"].rpartition("-")[0]]
+            means = [each["together"]["mean"][-1] for each in (row, other)]
+            assert abs(means[0] - means[1] - lead["mean"][0]) < 0.05
+            assert lead["tasks"] >= 1_000
+
+
 @pytest.mark.parametrize("split, classes", [("main", (964, 659)), ("shuffled", (1200, 423))])
 def test_a_split_trains_and_tests_on_its_own_characters(split, classes, omniglot):
     training, test = accuracy.split_tasks(RECIPES["omniglot-5way-1shot"], split)

@@ -104,9 +104,8 @@ class PrototypicalNetwork(Learner):
 class MatchingNetwork(PrototypicalNetwork):
     """Answer by attention to single support points: a softmax over them votes for their classes.
 
-    Vinyals et al. 2016 (arXiv:1606.04080), equations 1 and 2, with cosines unless told otherwise,
-    without full-context embeddings. Scores are log-probabilities. With one shot and the same
-    distance it is a prototypical network. Arguments as for `PrototypicalNetwork`.
+    Vinyals et al. 2016 (arXiv:1606.04080), equations 1 and 2, without full-context embeddings.
+    Scores are log-probabilities. With one shot it is a `PrototypicalNetwork`; so are its arguments.
     """
 
     def __init__(
