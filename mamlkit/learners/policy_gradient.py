@@ -36,9 +36,9 @@ def dice(log_prob: Tensor, advantage: Tensor) -> Tensor:
     DiCE (Foerster et al. 2018, arXiv:1802.05098) with the baseline that keeps every order right
     (Farquhar et al. 2019, arXiv:1909.10549, "Loaded DiCE").
     """
-    ratio = log_prob - log_prob.detach()  # 0, but not its derivatives
-    until = ratio.cumsum(-1)
-    return ((until.exp() - (until - ratio).exp()) * advantage).sum(-1)
+    log_ratio = log_prob - log_prob.detach()  # 0, but not its derivatives
+    until = log_ratio.cumsum(-1)
+    return ((until.exp() - (until - log_ratio).exp()) * advantage).sum(-1)
 
 
 ESTIMATORS = {"dice": dice, "low-variance": low_variance, "plain": plain}
