@@ -1,5 +1,6 @@
 """Checks of arguments. Each error names the caller, the value, the bound and the remedy."""
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -72,10 +73,23 @@ def check_choice(caller: str, name: str, value: Any, known: Sequence, other: str
     return value
 
 
-def check_callable(caller: str, name: str, value: Any, hint: str) -> Callable:
-    """Return `value`, or raise: something that can be called."""
+def check_callable(
+    caller: str, name: str, value: Any, hint: str, arguments: int | None = None
+) -> Callable:
+    """Return `value`, or raise: something that can be called, with so many arguments."""
     if not callable(value):
         raise TypeError(f"{caller}: {name} must be a function, got {describe(value)}; {hint}")
+    try:
+        takes = inspect.signature(value) if arguments else None
+    except ValueError:  # of a function in C that does not say
+        takes = None
+    try:
+        if takes:
+            takes.bind(*range(arguments))
+    except TypeError as error:
+        raise TypeError(
+            f"{caller}: {name}{takes} takes other arguments ({error}); {hint}"
+        ) from None
     return value
 
 

@@ -77,7 +77,7 @@ def train(**options: Any) -> None:
         if distributed.is_main_process():
             files.check_writable("train", options["out"])
             if folder:
-                files.atomic_write(Path(folder) / COMMAND, json.dumps(options, indent=1).encode())
+                stack.enter_context(_command_kept(Path(folder) / COMMAND, options))
             if options["tensorboard"]:
                 from torch.utils.tensorboard import SummaryWriter  # an optional package
 
@@ -140,6 +140,19 @@ def data() -> None:
         for split in SPLITS:
             images, alphabets, _ = omniglot(split)
             click.echo(f"{split}: {len(images)} characters of {len(set(alphabets))} alphabets")
+
+
+@contextmanager
+def _command_kept(path: Path, options: dict[str, Any]) -> Iterator[None]:
+    """Write what was typed, for `resume`; the old file comes back if the run is refused."""
+    before = path.read_bytes() if path.exists() else None
+    files.atomic_write(path, json.dumps(options, indent=1).encode())
+    try:
+        yield
+    except (ValueError, TypeError):
+        if before is not None:
+            files.atomic_write(path, before)
+        raise
 
 
 def _read_params(folder: str, recipe: str) -> Any:

@@ -124,7 +124,7 @@ def evaluate(
         measure = metric or (learner.loss if task.query_y.is_floating_point() else accuracy)
         path = learner.trajectory(params, task.support, steps)
         values = [measure(predict(learner, adapted, task), task.query_y) for adapted in path]
-        return torch.stack(values)
+        return torch.stack([_number(value, device) for value in values])
 
     values = []
     with torch.no_grad(), learner.mode(training=False):
@@ -133,6 +133,7 @@ def evaluate(
             batch = distribution.sample(count, shots, queries, generator=generator)
             check_batch("evaluate", batch, count)
             if first == 0:
+                learner.check_classes("evaluate", batch)
                 curves = lambda batch, vectorize: vmap_tasks(
                     curve, learner.module, batch, vectorize
                 )
@@ -146,6 +147,17 @@ def evaluate(
             rows = torch.cat(parts) if parts else torch.zeros(0, steps + 1)
             values.append(distributed.all_gather(rows, count))
     return Evaluation(torch.cat(values))
+
+
+def _number(value: Any, device: torch.device) -> Tensor:
+    """Return what a metric has returned as a float, or raise."""
+    value = torch.as_tensor(value, device=device)
+    if value.ndim:
+        raise ValueError(
+            f"evaluate: metric must return one number, got a tensor of shape {[*value.shape]}; for "
+            "example its mean"
+        )
+    return value if value.is_floating_point() else value.float()
 
 
 def _predict_together(learner: Learner, adapted: Any, task: TaskBatch) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from mamlkit import checks, files
 from mamlkit.learners.adapt import Params
-from mamlkit.tasks.batch import TaskBatch
+from mamlkit.tasks.batch import IGNORED, TaskBatch
 
 
 class MetaParams(NamedTuple):
@@ -123,6 +123,20 @@ class Learner:
             raise ValueError(
                 f"{caller}: these parameters are not the learner's: {wrong!r} should be "
                 f"{wanted.get(wrong, 'absent')}, is {actual.get(wrong, 'absent')}; {hint}"
+            )
+
+    def check_classes(self, caller: str, batch: TaskBatch) -> None:
+        """Raise for tasks of other classes than a learner that is told its `ways` is for."""
+        ways, labels = getattr(self, "ways", None), batch.support_y
+        if ways is None or labels.is_floating_point():
+            return
+        found = labels[labels != IGNORED].unique().tolist()
+        if found != [*range(ways)]:
+            kind = type(self).__name__
+            raise ValueError(
+                f"{caller}: {kind}(..., ways={ways}) needs labels 0 to {ways - 1} in the support "
+                f"sets, these have {found[0]} to {found[-1]}, {len(found)} in all; number classes "
+                f"from 0, and make a {kind} for each number of ways: all have the same parameters"
             )
 
     def predict(self, adapted: Params, x: Tensor) -> Tensor:

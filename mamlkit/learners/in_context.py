@@ -51,5 +51,6 @@ class InContextLearner(Learner):
     def outer_loss(self, params: Any, task: TaskBatch) -> Tensor:
         """Return the loss on the query set, some support points being hidden if shots vary."""
         points, device = len(task.support_x), task.support_x.device
-        seen = (draw_seen(points, device),) if self.vary_shots else ()
+        vary = self.vary_shots and self.module.training
+        seen = (draw_seen(points, device),) if vary else ()
         return self.task_loss(self.adapt(params, (*task.support, *seen)), *task.query)

@@ -29,7 +29,7 @@ class PrototypicalNetwork(Learner):
     -d(f(x), c)/τ. Support set and queries are embedded as one batch, as in the authors' code.
 
     module: any embedding, `[points, ...]` to `[points, features]`. loss: such as `cross_entropy`.
-    ways: classes of a task; the parameters are the same for any number.
+    ways: classes of a task. A learner of another number of ways has the same parameters.
     distance: "euclidean", squared, or "cosine", whose scores are the cosines over τ.
     temperature: τ. learn_temperature: meta-learn it, from there on.
 

@@ -80,7 +80,9 @@ class ConditionalNeuralProcess(Learner):
         return self.call("decoder", adapted["params"], torch.cat([r, x], -1))
 
     def outer_loss(self, params: Any, task: TaskBatch) -> Tensor:
-        """Return the loss on the query set, a random number of support points having been seen."""
+        """Return the loss on the query set, given a random number of points; in training only."""
+        if not self.module.training:
+            return super().outer_loss(params, task)
         seen = draw_seen(len(task.support_x), task.support_x.device)
         return self.task_loss(self.adapt(params, task.support, seen), *task.query)
 

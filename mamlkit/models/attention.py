@@ -6,7 +6,13 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from mamlkit import checks
-from mamlkit.models.neural_process import MeanAndDeviation, check_heads, coded_mlp, mlp
+from mamlkit.models.neural_process import (
+    MeanAndDeviation,
+    check_heads,
+    check_inputs,
+    coded_mlp,
+    mlp,
+)
 
 
 class Block(nn.Module):
@@ -62,6 +68,7 @@ class InContextTransformer(nn.Module):
         code: bool = False,
     ) -> None:
         check_heads("InContextTransformer", heads, width)
+        check_inputs("InContextTransformer", inputs, code)
         super().__init__()
         self.pair = coded_mlp(inputs + 1, width, width, code=code)
         self.query = coded_mlp(inputs, width, width, code=code)

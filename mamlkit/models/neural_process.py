@@ -97,10 +97,20 @@ class NeuralProcess(nn.Module):
 
     def __init__(self, *, width: int = 128, inputs: int = 1, code: bool = False) -> None:
         width = checks.check_int(type(self).__name__, "width", width, low=1)
+        check_inputs(type(self).__name__, inputs, code)
         super().__init__()
         self.encoder = coded_mlp(inputs + 1, width, width, width, code=code)
         decoder = coded_mlp(width + inputs, width, width, 2, column=-1, code=code)
         self.decoder = decoder.append(MeanAndDeviation())
+
+
+def check_inputs(caller: str, inputs: int, code: bool) -> None:
+    """Raise for a position code of several columns, of which it would see one."""
+    if checks.check_int(caller, "inputs", inputs, low=1) > 1 and code:
+        raise ValueError(
+            f"{caller}: code=True is for one number in x, there are {inputs}; use code=False, or "
+            "append sines and cosines to your x"
+        )
 
 
 def check_heads(caller: str, heads: int, width: int) -> None:

@@ -126,6 +126,11 @@ def masked(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor
         target = torch.where(spread, target, torch.zeros_like(target))
         one_point = lambda p, t: loss(p[None], t[None])
         losses = vmap(one_point, randomness="different")(prediction, target)
+        if losses.ndim != 1:
+            raise ValueError(
+                "masked: the loss of one point must be one number, its shape is "
+                f"{[*losses.shape[1:]]}; use reduction='mean'"
+            )
         return torch.where(counts, losses, 0).sum() / counts.sum().clamp(min=1)
 
     return masked_loss

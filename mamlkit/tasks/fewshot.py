@@ -191,11 +191,16 @@ def accuracy(scores: Float[Tensor, "*batch ways"], labels: Int[Tensor, "..."]) -
     """Return the share of examples whose highest score is their label, from 0 to 1.
 
     Points that a mask leaves out do not count (see `TaskBatch.masked`). Raises ValueError for
-    labels of another shape than the scores but for the last dimension.
+    labels of another shape than the scores but for the last dimension, and for a single score.
 
     >>> accuracy(torch.tensor([[2.0, 1.0], [0.0, 3.0]]), torch.tensor([0, 0]))
     tensor(0.5000)
     """
+    if scores.shape[-1:] == (1,):
+        raise ValueError(
+            "accuracy: one score a point has no highest; give another metric, for two classes "
+            "metric=lambda scores, y: ((scores[..., 0] > 0) == (y > 0)).float().mean()"
+        )
     if scores.shape[:-1] != labels.shape:
         raise ValueError(
             f"accuracy: scores {[*scores.shape]} need labels {[*scores.shape[:-1]]}, these are "

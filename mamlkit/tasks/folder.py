@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.datasets import ImageFolder
 
@@ -40,8 +40,10 @@ def image_folder(
     size: pixels on a side. grey: one channel in place of three; pictures of both kinds become one.
     least: classes with fewer pictures than that are refused.
 
-    torchvision's `ImageFolder` says which files are pictures. Raises ValueError for a picture that
-    cannot be read or a class with too few, FileNotFoundError for a folder without classes.
+    Pictures are turned upright as their EXIF says, and stand on white where they are transparent.
+    torchvision's `ImageFolder` says which files are pictures, by their ending. Raises ValueError
+    for a picture that cannot be read or has more than 8 bits a channel, or a class with too few,
+    FileNotFoundError for a folder without classes.
     """
     size = checks.check_int("image_folder", "size", size, low=1)
     least = checks.check_int("image_folder", "least", least, low=1)
@@ -50,11 +52,11 @@ def image_folder(
     for path, label in folder.samples:
         try:
             with Image.open(path) as picture:
-                picture = picture.convert("L" if grey else "RGB")
+                picture = _plain(picture).convert("L" if grey else "RGB")
         except (OSError, ValueError, Image.DecompressionBombError) as error:
             raise ValueError(
-                f"image_folder: {path} is no picture that Pillow can read ({error}); repair or "
-                "delete it"
+                f"image_folder: {path} cannot be read as a picture of 8 bits a channel ({error}); "
+                "repair, convert or delete it"
             ) from error
         images[label].append(_square(picture, size))
     few = [name for name, own in zip(folder.classes, images, strict=True) if len(own) < least]
@@ -64,6 +66,16 @@ def image_folder(
             f"{len(few)}); a task needs shots and queries of each class; add some, or take it away"
         )
     return ImageClasses([torch.stack(own) for own in images], folder.classes)
+
+
+def _plain(picture: Image.Image) -> Image.Image:
+    if picture.mode[0] in "IF":  # more bits, which Pillow would cut off
+        raise ValueError(f"its mode is {picture.mode}")
+    picture = ImageOps.exif_transpose(picture)
+    if "A" in picture.getbands() or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return picture
 
 
 def _square(picture: Image.Image, size: int) -> UInt8[Tensor, "channels size size"]:

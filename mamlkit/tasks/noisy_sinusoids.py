@@ -114,6 +114,7 @@ def log_likelihood(
     >>> round(float(log_likelihood(perfect, torch.zeros(1, 1))), 3)  # the most that σ = 0.1 gets
     1.384
     """
+    _check_target("log_likelihood", prediction, target)
     mean, deviation = prediction.unbind(-1)
     return log_normal(target[..., 0], mean, deviation).mean()
 
@@ -133,4 +134,13 @@ def squared_error(
     >>> float(squared_error(torch.tensor([[1.0, 0.1], [2.0, 0.1]]), torch.tensor([[1.0], [4.0]])))
     2.0
     """
+    _check_target("squared_error", prediction, target)
     return ((prediction[..., :1] - target) ** 2).mean()
+
+
+def _check_target(caller: str, prediction: Tensor, target: Tensor) -> None:
+    if target.shape != (*prediction.shape[:-1], 1):
+        raise ValueError(
+            f"{caller}: predictions {[*prediction.shape]} need y {[*prediction.shape[:-1], 1]}, "
+            f"this is {[*target.shape]}; give y one column, y[..., None]"
+        )

@@ -73,7 +73,8 @@ def fit(
     vectorize: True, False, or "auto": all tasks at once with `vmap` where that works, else one by
         one, slower and equal, with a warning that says what `vmap` refuses.
     checkpoint: a folder to save to every `checkpoint_every` iterations and to resume from. A run
-        resumed there ends as if it had never stopped. A run of other settings there is refused.
+        resumed there ends as if it had never stopped. A run of other settings there is refused;
+        tasks of your own are known by what their method `settings()` returns, if they have one.
     keep_last: how many checkpoints stay, the newest; with `validate`, also the best by it, the
         highest.
     validate: a function from the parameters to a number, such as the accuracy on tasks held out,
@@ -103,12 +104,11 @@ def fit(
     hint = "of a list of tensors: partial(Adam, lr=1e-3)"
     checks.check_callable("fit", "optimizer", optimizer, hint)
     if log is not None:
-        checks.check_callable("fit", "log", log, "one of (name, value, iteration), or None")
-    if not (validate is None or callable(validate)):
-        raise TypeError(
-            f"fit: validate must be a function of the parameters, got {validate!r}; for example "
-            "lambda params: evaluate(learner, params, tasks, shots=1, queries=5).mean[-1]"
-        )
+        checks.check_callable("fit", "log", log, "one of (name, value, iteration), or None", 3)
+    if validate is not None:
+        hint = "one of the parameters: lambda params: "
+        hint += "evaluate(learner, params, tasks, shots=1, queries=5).mean[-1]"
+        checks.check_callable("fit", "validate", validate, hint, 1)
     count = partial(checks.check_int, "fit")
     iterations = count("iterations", iterations, low=1)
     checkpoint_every = count("checkpoint_every", checkpoint_every, low=1)

@@ -15,7 +15,7 @@ from mamlkit import checks, devices, files
 from mamlkit.learners.adapt import Params
 from mamlkit.learners.base import Learner
 from mamlkit.learners.vmap import vmap_tasks
-from mamlkit.tasks.batch import TaskBatch
+from mamlkit.tasks.batch import TaskBatch, check_batch
 from mamlkit.training.meta_gradient import meta_gradient
 
 STEPS = 1e-4, 1e-5, 1e-6  # of the differences; where a ReLU's kink spoils one, a smaller one is not
@@ -87,7 +87,8 @@ def check_meta_gradient(
     """
     name = "check_meta_gradient"
     checks.check_has(name, "learner", learner, "a Learner, such as MAML(...)", "outer_loss")
-    checks.check_has(name, "batch", batch, "a TaskBatch", "support_x", "split")
+    check_batch(name, batch)
+    learner.check_classes(name, batch)
     if getattr(learner, "first_order", False):
         raise ValueError(
             f"{name}: {type(learner).__name__} leaves second derivatives out on purpose, so its "

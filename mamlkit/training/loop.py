@@ -122,13 +122,21 @@ class Loop:
             bar.set_postfix(loss=f"{self._check_finite():.3f}", refresh=False)
         elif not finite or done % CHECK_EVERY == 0:
             self._check_finite()
-        if self.validate and (done % self.validate_every == 0 or last):
-            self._validate()
-        if done % self.save_every == 0 or last:
-            self._check_finite(self.step.params)
-            self._write_log()
+        save = done % self.save_every == 0 or last
+        try:
+            if self.validate and (done % self.validate_every == 0 or last):
+                self._validate()
+            if save:
+                self._check_finite(self.step.params)
+                self._write_log()
+        except FloatingPointError:
+            raise
+        except Exception:  # of the user's function: what was trained is not lost with it
             if self.manager:
                 self._save()
+            raise
+        if save and self.manager:
+            self._save()
 
     def _save(self) -> None:
         self._check_finite(self.step.params)
@@ -142,7 +150,8 @@ class Loop:
         self.validation.append([self.done, self.seconds, value])
         if self.log:
             self.log("validation", value, self.done)
-        if self.manager and value >= max(row[2] for row in self.validation):
+        numbers = [row[2] for row in self.validation if not math.isnan(row[2])]
+        if self.manager and value >= max(numbers, default=math.inf):
             self.manager.save(self, best=True)
         self._start_clock()
 

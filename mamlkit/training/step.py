@@ -70,6 +70,12 @@ class MetaStep:
         self._values = [leaf.detach() for leaf in self._leaves]  # the same memory
         self.device = self._values[0].device
         self.learner, self.compile, self.optimizer = learner, compile, optimizer(self._leaves)
+        moved = {id(leaf) for group in self.optimizer.param_groups for leaf in group["params"]}
+        if not moved <= {id(leaf) for leaf in self._leaves}:
+            raise ValueError(
+                "fit: the optimiser moves other tensors than the list that it is called with; use "
+                "partial(Adam, lr=1e-3), or lambda tensors: Adam(tensors, lr=1e-3)"
+            )
         self.schedule = schedule(self.optimizer) if schedule else None
         self.clip, self.microbatch, self.skip_nonfinite = clip, microbatch, skip_nonfinite
         self.vectorize = vectorize

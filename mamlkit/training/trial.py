@@ -22,6 +22,7 @@ def try_once(
     Tried in evaluation mode, too, where a module may take another path.
     """
     check_batch("fit", batch, tasks)
+    learner.check_classes("fit", batch)
     device = next(learner.module.parameters()).device
     devices.check_same_device("fit", the_tasks=batch.support_x.device, the_model=device)
     vectorize = should_vectorize("fit", learner, params, batch, vectorize)
