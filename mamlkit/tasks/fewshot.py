@@ -198,7 +198,7 @@ def accuracy(scores: Float[Tensor, "*batch ways"], labels: Int[Tensor, "..."]) -
     """
     if scores.shape[-1:] == (1,):
         raise ValueError(
-            "accuracy: one score a point has no highest; give another metric, for two classes "
+            "accuracy: one score a point has no highest; use another metric, for two classes "
             "metric=lambda scores, y: ((scores[..., 0] > 0) == (y > 0)).float().mean()"
         )
     if scores.shape[:-1] != labels.shape:
