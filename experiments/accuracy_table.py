@@ -122,8 +122,8 @@ def _leads(rows):
 
 
 def _lead(rows, recipe):
-    found = [row for row in rows if row["recipe"] == recipe and "minus zero head" in row]
-    return f"{_cell(found[0]['minus zero head'], 0)}".replace("-", "−") if found else "–"
+    runs = [row for row in rows if row["recipe"] == recipe and "minus zero head" in row]
+    return _cell(runs[0]["minus zero head"], 0).replace("-", "−") if runs else "–"
 
 
 def _line(*cells):

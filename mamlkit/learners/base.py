@@ -130,13 +130,13 @@ class Learner:
         ways, labels = getattr(self, "ways", None), batch.support_y
         if ways is None or labels.is_floating_point():
             return
-        found = labels[labels != IGNORED].unique().tolist()
-        if found != [*range(ways)]:
+        classes = labels[labels != IGNORED].unique().tolist()
+        if classes and classes != [*range(ways)]:
             kind = type(self).__name__
             raise ValueError(
                 f"{caller}: {kind}(..., ways={ways}) needs labels 0 to {ways - 1} in the support "
-                f"sets, these have {found[0]} to {found[-1]}, {len(found)} in all; number classes "
-                f"from 0, and make a {kind} for each number of ways: all have the same parameters"
+                f"sets, these have {classes[0]} to {classes[-1]}, {len(classes)} in all; number "
+                f"classes from 0, and make a {kind} for each number of ways: all have the same parameters"
             )
 
     def predict(self, adapted: Params, x: Tensor) -> Tensor:
