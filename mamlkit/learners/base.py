@@ -136,7 +136,7 @@ class Learner:
             raise ValueError(
                 f"{caller}: {kind}(..., ways={ways}) needs labels 0 to {ways - 1} in the support "
                 f"sets, these have {classes[0]} to {classes[-1]}, {len(classes)} in all; number "
-                f"classes from 0, and make a {kind} for each number of ways: all have the same parameters"
+                f"classes from 0, and make one {kind} for each number of ways: all share params"
             )
 
     def predict(self, adapted: Params, x: Tensor) -> Tensor:
