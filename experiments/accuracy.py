@@ -2,8 +2,8 @@
 
 Trains MAML, the zero head or prototypes with a seed (or goes on where `runs/` holds a part of it),
 tests it on 1,000 new tasks with 15 queries a class, after as many inner steps as in training, and
-keeps the numbers in results/accuracy.json, from which, with paper.json, the tables of the README,
-of ACCURACY.md and of notebook 07 are made.
+keeps the numbers in results/accuracy.json, from which, with paper.json and metric.json, the tables
+of the README, of ACCURACY.md and of notebook 07 are made.
 One thread: two runs side by side get more done on two cores than one run on both.
 """
 
@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 RESULTS, REPORT, RUNS = HERE / "results" / "accuracy.json", HERE / "ACCURACY.md", ROOT / "runs"
 NOTEBOOK = ROOT / "notebooks" / "07_omniglot_maml.ipynb"
 FEW = 5  # tasks on which both modes are compared, where they cannot differ
-PAPER = HERE / "results" / "paper.json"
+PAPER, METRIC = HERE / "results" / "paper.json", HERE / "results" / "metric.json"
 QUICK = sorted({**OMNIGLOT, **OMNIGLOT_VARIANTS})
 
 
@@ -60,7 +60,7 @@ def key(row):
 
 def fill_tables(rows):
     """Fill the tables that people read anew."""
-    rows = [*rows, *table.of_the_paper(read(PAPER, []))]
+    rows = [*rows, *table.of_the_paper(read(PAPER, [])), *table.of_snell(read(METRIC, []))]
     refill(REPORT, table.report(rows))
     refill(README, table.small(rows))
     book = nbformat.read(NOTEBOOK, as_version=4)

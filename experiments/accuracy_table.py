@@ -1,8 +1,9 @@
 """What was measured, as Markdown: the tables of the README, of notebook 07 and of ACCURACY.md.
 
 Three groups, by what adapts to a new task: every layer, the head, nothing. Rows of ours come from
-accuracy.json (one recipe, three learners) and paper.json (the paper's); published ones stand below
-them, each with its own split. Every row says which queries stood in one batch.
+accuracy.json (one recipe, three learners), paper.json (the paper's) and metric.json (Snell et
+al.'s); published ones stand below them, each with its own split. Every row says which queries stood
+in one batch.
 """
 
 from statistics import mean
@@ -11,6 +12,7 @@ SETTINGS = "5way-1shot", "5way-5shot", "20way-1shot", "20way-5shot"
 SPLITS = {
     "main": "no alphabet shared, upright",
     "vinyals": "Vinyals' 1,028/172/423, turned",
+    "vinyals, validation in training": "Vinyals' 1,200/423, turned",
     "shuffled": "random 1,200/423, upright",
 }
 GROUPS = {  # what adapts: our methods, by the end of a recipe's name, then the published ones
@@ -39,7 +41,8 @@ GROUPS = {  # what adapts: our methods, by the end of a recipe's name, then the 
         ),
     ),
     "Nothing adapts": (
-        {"-prototypes": "prototypical network, our quick recipe"},
+        {"-prototypes": "prototypical network, our quick recipe",
+         "-snell": "prototypical network, Snell et al.'s form, 20 ways in training"},
         (
             ("prototypical network, Snell et al. 2017", "Vinyals' 1,200/423, turned", "each alone",
              "98.8", "99.7", "96.0", "98.9"),
@@ -94,6 +97,7 @@ def report(rows):
               _cell(row["together"], _steps(row)), _cell(row["apart"], _steps(row)),
               f"{row['iterations']:,}", f"{row['seconds']:,.0f}")
         for row in rows
+        if "together" in row
     ]  # fmt: skip
     return {**summary(rows), "runs": "\n".join([HEAD_RUNS, *lines])}
 
@@ -108,6 +112,30 @@ def of_the_paper(rows):
     return [
         {**row, "recipe": name, "split": split}
         for row, (name, _, split) in zip(rows, names, strict=True)
+    ]
+
+
+def of_snell(rows):
+    """Return the whole runs of metric.json in the form of accuracy.json, a row for each setting.
+
+    >>> test = {"20-way 1-shot": {"tasks": 1_000, "mean": [95.0], "interval": [0.2]}}
+    >>> run = {"name": "snell", "split": "main", "iterations": 9, "queries": 15, "run": {}}
+    >>> [row["recipe"] for row in of_snell([{**run, "prototypes": test}, {"name": "small cosine"}])]
+    ['omniglot-20way-1shot-snell']
+    """
+    splits = {"main": "main", "vinyals": "vinyals, validation in training"}
+    return [
+        {
+            "recipe": f"omniglot-{setting.replace('-', '').replace(' ', '-')}-snell",
+            "split": splits[row["split"]],
+            "iterations": row["iterations"],
+            "steps": 0,
+            "fifteen": test,
+            "run": row["run"],
+        }
+        for row in rows
+        if row["name"] == "snell" and row["queries"] == 15
+        for setting, test in row["prototypes"].items()
     ]
 
 
@@ -139,7 +167,7 @@ def _methods(rows, methods):
                 continue
             modes = [mode for mode in QUERIES if all(mode in r for each in runs for r in each)]
             cells = {mode: [_mean(each, mode) for each in runs] for mode in modes}
-            if cells["together"] == cells["apart"]:
+            if "together" in cells and cells["together"] == cells["apart"]:
                 yield title, place, "any", *cells["together"]
             else:
                 yield from ((title, place, QUERIES[mode], *cells[mode]) for mode in modes)
@@ -183,7 +211,7 @@ def _where(rows):
     machines = {f"{row['run']['machine']['cpu']}, one thread a run" for row in rows}
     machines |= {row["device"] for row in rows if row.get("device", "CPU") != "CPU"}
     versions = sorted({row["run"]["versions"]["torch"] for row in rows})
-    tasks = min(row["together"]["tasks"] for row in rows)
+    tasks = min(row[mode]["tasks"] for row in rows for mode in QUERIES if mode in row)
     return (
         f"mamlkit's rows: ± 95 % over {tasks:,} test tasks; the mean of the training seeds, and "
         f"their range in brackets where there were several, otherwise one seed; the paper's recipe "

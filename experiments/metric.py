@@ -120,17 +120,23 @@ def measure(name, split, seed, iterations, runs, quick=False):
     for ways, shots in SETTINGS:
         setting, episodes = f"{ways}-way {shots}-shot", tasks(split, ways, test=True)
         judge = partial(evaluate, params=run.params, distribution=episodes, shots=shots, steps=0,
-                        seed=TEST_SEED)  # fmt: skip
-        learner = build(name, ways)
+                        seed=TEST_SEED, vectorize=False)  # fmt: skip
+        learner = compiled(build(name, ways))
         tests[ways, shots] = judge(learner, **size)
         row.setdefault("prototypes", {})[setting] = percent(tests[ways, shots])
         if full and (ways, shots) == (5, 5):
-            attention = judge(build(name, ways, MatchingNetwork), **size)
+            attention = judge(compiled(build(name, ways, MatchingNetwork)), **size)
             row["attention"] = {setting: percent(attention)}
         if full and ways == 5:
             alone = {"queries": 1, "tasks": 600, "transductive": False}
             row.setdefault("apart", {})[setting] = percent(judge(learner, **alone))
     return row, run, tests
+
+
+def compiled(learner):
+    """Compile the forward pass in place: the test, task by task, takes a third of the time."""
+    learner.module.compile()
+    return learner
 
 
 def ship(out, split, run, seed, tests):
