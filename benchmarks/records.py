@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import re
+import subprocess
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +32,7 @@ def provenance(load, command):
     """
     return {
         "command": command,
+        "commit": _commit(),
         "date": datetime.date.today().isoformat(),
         "machine": {
             "cpu": _cpu(),
@@ -43,6 +45,17 @@ def provenance(load, command):
         "versions": {"python": platform.python_version()}
         | {name: metadata.version(name) for name in VERSIONS if find_spec(MODULES.get(name, name))},
     }
+
+
+def _commit():
+    """Return the commit of this checkout, or None where git does not know."""
+    try:
+        command = ["git", "rev-parse", "--short", "HEAD"]
+        return subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def _cpu():

@@ -22,7 +22,8 @@ def summary(results):
     machines = dict.fromkeys(_machine(section["run"]) for section in sections if section)
     measured = " ".join(f"{machine}." for machine in machines)
     table = "\n".join([head, "| --- | ---: | ---: |", *lines])
-    return f"{table}\n\nThe fastest turn of each, by turns in one run. {measured}".rstrip()
+    note = "The fastest turn of each; a column was measured by turns, in one run."
+    return f"{table}\n\n{note} {measured}".rstrip()
 
 
 def _cell(section, name):
@@ -49,7 +50,7 @@ def report(results):
 
 def not_measured(name):
     """Return what stands in place of a table that results.json has no numbers for."""
-    return f"Not measured since the engine was removed: `python -m benchmarks --only {name}`."
+    return f"Not measured yet: `python -m benchmarks --only {name}`."
 
 
 def duration(seconds):
@@ -92,7 +93,10 @@ def _machine(run):
 
 
 def _where(run):
-    return f"{_machine(run)}, {run['date']}, `{run['command']}`"
+    threads = run["settings"].get("OMP_NUM_THREADS")
+    threads = f"{threads} thread{'s' * (threads != '1')}" if threads else "as many threads as cores"
+    load = f"load {run['machine']['load_before']:.1f} at the start"
+    return f"{_machine(run)}, {threads}, {load}, {run['date']}, `{run['command']}`"
 
 
 def _table(contenders, reference=MAMLKIT):
@@ -126,7 +130,8 @@ def _case(section, where=None):
 def _cost(section):
     parts = []
     for case, size in SIZES.items():
-        points = f"{size['tasks']} tasks, {size['shots']} + {size['queries']} examples a class"
+        examples = "points" if case == "sine" else "images a class"
+        points = f"{size['tasks']} tasks, {size['shots']} + {size['queries']} {examples}"
         parts += [f"**{case}**, {points}", _table(section[case], "MAML")]
     return "\n\n".join([*parts, f"{_where(section['run'])}."])
 

@@ -26,7 +26,7 @@ GROUPS = {  # what adapts: our methods, by the end of a recipe's name, then the 
              "99.53", "99.93", "95.93", "98.97"),
             ("MAML++, Antoniou et al. 2019", "random 1,150/50/423", "together",
              "99.47", "99.93", "97.65", "99.33"),
-            ("first-order MAML, run by Nichol et al. 2018", "random 1,200/423", "together",
+            ("first-order MAML, run by Nichol et al. 2018", "–", "together",
              "98.3", "99.2", "89.4", "97.9"),
             ("Reptile, Nichol et al. 2018", "random 1,200/423, upright", "one of each class",
              "97.68", "99.48", "89.43", "97.12"),

@@ -67,11 +67,12 @@ def test_a_measured_section_shows_its_numbers_and_a_missing_one_says_so():
         "memory_mb": 700,
         "gradient_distance": 1e-7,
     }
-    machine = {"cpu": "a processor", "vectors": "AVX2", "cores": 2}
+    machine = {"cpu": "a processor", "vectors": "AVX2", "cores": 2, "load_before": 0.25}
     run = {
         "command": "python -m benchmarks",
         "date": "2026-11-25",
         "machine": machine,
+        "settings": {"OMP_NUM_THREADS": "1"},
         "versions": {"torch": "2.14.1", "jax": "0.10.2"},
     }
     results = {"sine": {"run": run, "contenders": {MAMLKIT: row, "another": row}}}
@@ -82,6 +83,7 @@ def test_a_measured_section_shows_its_numbers_and_a_missing_one_says_so():
     assert f"| **{MAMLKIT}** | 0.420 ms | not measured |" in tables["bench"]
     assert "Not measured" in tables["bench-omniglot"]
     assert "--only omniglot`" in tables["bench-omniglot"]
+    assert "1 thread, load 0.2 at the start" in tables["bench-sine"]
 
 
 def test_the_variants_were_measured_with_three_seeds():
