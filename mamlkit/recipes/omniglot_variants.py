@@ -1,8 +1,8 @@
 """MAML whose every layer adapts, and prototypes: each under the recipe of the network that ships.
 
 Network, tasks and outer loop are those of `mamlkit.recipes.omniglot`, found there for a head of
-zeros. MAML's inner step is the best of four tries of 400 iterations on held-out background
-alphabets (`python -m experiments.omniglot_variants`). It is not learned: in tries by hand the outer
+zeros. MAML's inner step is, for either number of ways, the best of four tries of 400 iterations on
+held-out background alphabets (`python -m experiments.omniglot_variants`). It is not learned: in tries by hand the outer
 loop drove those of the convolutions to zero. Its outer step is a fifth of the others', with which
 it got no further than 32 % in as many iterations.
 """
@@ -26,12 +26,14 @@ from mamlkit.recipes.omniglot import (
 )
 from mamlkit.recipes.recipe import Recipe
 
-LR, TEMPERATURE = 0.01, 30.0  # the temperature is learned from there on
+LR = {5: 0.01, 20: 0.15}  # the best tries; with 0.01 a network of 20 ways did not get going
+TEMPERATURE = 30.0  # is learned from there on
 OUTER_STEPS = {"maml": 1e-3, "prototypes": OUTER_LOOP["optimizer"].keywords["lr"]}
 
 
-def maml(ways: int, lr: float = LR) -> MAML:
-    """Return MAML with a learned head; every layer adapts."""
+def maml(ways: int, lr: float | None = None) -> MAML:
+    """Return MAML with a learned head; every layer adapts. By default the step is of `LR`."""
+    lr = LR[ways] if lr is None else lr
     return MAML(network(ways, head="uniform"), cross_entropy, lr=lr)
 
 
