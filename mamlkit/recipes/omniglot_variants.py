@@ -2,9 +2,9 @@
 
 Network, tasks and outer loop are those of `mamlkit.recipes.omniglot`, found there for a head of
 zeros. MAML's inner step is, for either number of ways, the best of four tries of 400 iterations on
-held-out background alphabets (`python -m experiments.omniglot_variants`). It is not learned: in tries by hand the outer
-loop drove those of the convolutions to zero. Its outer step is a fifth of the others', with which
-it got no further than 32 % in as many iterations.
+held-out background alphabets (`python -m experiments.omniglot_variants`). It is not learned: in
+tries by hand the outer loop drove those of the convolutions to zero. Its outer step is a fifth of
+the others', with which it got no further than 32 % in as many iterations.
 """
 
 from functools import partial
