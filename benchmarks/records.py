@@ -48,9 +48,9 @@ def provenance(load, command):
 
 
 def _commit():
-    """Return the commit of this checkout, or None where git does not know."""
+    """Return the commit of this checkout, marked where it was changed; None without git."""
     try:
-        command = ["git", "rev-parse", "--short", "HEAD"]
+        command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
         return subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout.strip()

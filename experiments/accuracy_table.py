@@ -131,6 +131,7 @@ def of_snell(rows):
             "iterations": row["iterations"],
             "steps": 0,
             "fifteen": test,
+            **({"apart": row["apart"][setting]} if setting in row.get("apart", {}) else {}),
             "run": row["run"],
         }
         for row in rows
@@ -165,9 +166,10 @@ def _methods(rows, methods):
             runs = [_longest(rows, f"omniglot-{s}{suffix}", split) for s in SETTINGS]
             if not any(runs):
                 continue
-            modes = [mode for mode in QUERIES if all(mode in r for each in runs for r in each)]
-            cells = {mode: [_mean(each, mode) for each in runs] for mode in modes}
-            if "together" in cells and cells["together"] == cells["apart"]:
+            modes = [mode for mode in QUERIES if any(mode in r for each in runs for r in each)]
+            cells = {mode: [_mean([r for r in each if mode in r], mode) for each in runs]
+                     for mode in modes}  # fmt: skip
+            if cells.get("together") == cells.get("apart"):
                 yield title, place, "any", *cells["together"]
             else:
                 yield from ((title, place, QUERIES[mode], *cells[mode]) for mode in modes)
@@ -182,7 +184,7 @@ def _longest(rows, recipe, split):
 
 def _steps(row):
     """Return the inner steps after which a row is judged."""
-    return row.get("steps", len(row["together"]["mean"]) - 1)
+    return row["steps"] if "steps" in row else len(row["together"]["mean"]) - 1
 
 
 def _mean(rows, mode):
@@ -213,8 +215,8 @@ def _where(rows):
     versions = sorted({row["run"]["versions"]["torch"] for row in rows})
     tasks = min(row[mode]["tasks"] for row in rows for mode in QUERIES if mode in row)
     return (
-        f"mamlkit's rows: ± 95 % over {tasks:,} test tasks; the mean of the training seeds, and "
-        f"their range in brackets where there were several, otherwise one seed; the paper's recipe "
-        f"is of {FULL:,} iterations, or as many as a figure says. "
+        f"mamlkit's rows: ± 95 % over {tasks:,} test tasks or more; the mean of the training "
+        f"seeds, and their range in brackets where there were several, otherwise one seed; the "
+        f"paper's recipe is of {FULL:,} iterations, or as many as a figure says. "
         f"{'; '.join(sorted(machines))}; torch {', '.join(versions)}."
     )

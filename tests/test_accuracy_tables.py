@@ -36,6 +36,18 @@ def test_tables_are_what_was_measured(rows):
     assert len(cells) == 1 and cells[0] == records.fill(cells[0], accuracy_table.summary(rows))
 
 
+def test_the_network_of_snell_et_al_was_tested_as_published():
+    """1,000 tasks, fifteen queries of each class; a test of another kind is not in the tables."""
+    found = records.read(accuracy.METRIC, [])
+    whole = accuracy_table.of_snell(found)
+    assert {row["split"] for row in whole} == {"main", "vinyals, validation in training"}
+    assert len(whole) == 2 * len(accuracy_table.SETTINGS) < len(found)
+    for row in whole:
+        assert row["fifteen"]["tasks"] >= 1_000 and row["run"]["machine"]["cpu"]
+        assert row["run"]["command"].startswith("python -m experiments.metric --run 'snell'")
+        assert "--quick" not in row["run"]["command"]
+
+
 def test_a_changed_number_shows(rows):
     """The comparison above can fail."""
     wrong = json.loads(json.dumps(rows))

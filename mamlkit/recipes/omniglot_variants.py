@@ -4,7 +4,7 @@ Network, tasks and outer loop are those of `mamlkit.recipes.omniglot`, found the
 zeros. MAML's inner step is, for either number of ways, the best of four tries of 400 iterations on
 held-out background alphabets (`python -m experiments.omniglot_variants`). It is not learned: in
 tries by hand the outer loop drove those of the convolutions to zero. Its outer step is a fifth of
-the others', with which it got no further than 32 % in as many iterations.
+the others', with which it got no further than 32 % in as many iterations of 5 ways.
 """
 
 from functools import partial
@@ -12,6 +12,7 @@ from functools import partial
 import torch
 from torch.nn.functional import cross_entropy
 
+from mamlkit import checks
 from mamlkit.learners.maml import MAML
 from mamlkit.learners.metric import PrototypicalNetwork
 from mamlkit.recipes.omniglot import (
@@ -32,8 +33,8 @@ OUTER_STEPS = {"maml": 1e-3, "prototypes": OUTER_LOOP["optimizer"].keywords["lr"
 
 
 def maml(ways: int, lr: float | None = None) -> MAML:
-    """Return MAML with a learned head; every layer adapts. By default the step is of `LR`."""
-    lr = LR[ways] if lr is None else lr
+    """Return MAML with a learned head; every layer adapts. The step is of `LR`, or `lr`."""
+    lr = LR[checks.check_choice("maml", "ways", ways, tuple(LR))] if lr is None else lr
     return MAML(network(ways, head="uniform"), cross_entropy, lr=lr)
 
 
