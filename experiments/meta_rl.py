@@ -58,13 +58,14 @@ def mean_and_error(values):
     }
 
 
-def estimators(repeats=40, trajectories=1_000, alpha=0.5, seed=0):
+def estimators(activation=nn.ReLU, repeats=400, trajectories=1_000, alpha=0.5, seed=0):
     """Compare meta-gradients with differences of the pathwise objective, along one direction.
 
     Ten steps that never end, no discount and no normalisation, so that the objective is exactly
-    J(θ + α ∇J(θ)); an untrained policy. The policy's ReLUs and the clipped actions have kinks,
-    where automatic second derivatives along the path see nothing: so the oracle steps by the
-    pathwise first derivative and is differenced. The direction is that of the automatic one.
+    J(θ + α ∇J(θ)); an untrained policy. A policy's ReLUs and the clipped actions have kinks, where
+    automatic second derivatives along the path see nothing: so the oracle steps by the pathwise
+    first derivative and is differenced. The direction is that of the automatic one. The kinks of a
+    ReLU are in log π as well, and DiCE differentiates that twice: a policy of tanh has none.
 
     DiCE a second time with a twentieth of the walks in the step, and as many in the objective: if a
     noisy step biased it, that would be seen there.
@@ -72,6 +73,7 @@ def estimators(repeats=40, trajectories=1_000, alpha=0.5, seed=0):
     torch.manual_seed(seed)
     robot = PointRobot(horizon=10, tolerance=0.0, device="cpu")
     policy = GaussianPolicy(hidden=(32, 32), std=0.5)
+    policy.mean[1], policy.mean[3] = activation(), activation()
     draw = partial(
         robot.toward, torch.tensor([[0.3, -0.4]]), generator=devices.generator(seed, "cpu")
     )
@@ -109,7 +111,7 @@ def estimators(repeats=40, trajectories=1_000, alpha=0.5, seed=0):
             policy, robot, lr=alpha, trajectories=walks, estimator=name, discount=1.0,
             normalize=False,
         )  # fmt: skip
-        batches = (draw(walks, trajectories) for _ in range(repeats * trajectories // walks))
+        batches = (draw(walks, trajectories) for _ in range(repeats))
         gradients = [flat(meta_gradient(learner, learner.init(), b)[0]) @ unit for b in batches]
         results[title] = mean_and_error(gradients)
         click.echo(f"{title}: {results[title]}")
@@ -188,7 +190,13 @@ def bandits(games=10_000):
     return results
 
 
-PARTS = {"estimators": estimators, "scatter": scatter, "navigation": navigation, "bandits": bandits}
+PARTS = {
+    "estimators": estimators,
+    "estimators, tanh": partial(estimators, nn.Tanh),
+    "scatter": scatter,
+    "navigation": navigation,
+    "bandits": bandits,
+}
 
 
 @click.command()
@@ -197,7 +205,7 @@ def main(parts):
     """Measure all parts or some; the others keep their numbers in meta_rl.json."""
     results = read(RESULTS, {})
     for name in parts or PARTS:
-        run = provenance(load_average(), f"{COMMAND} {name}")
+        run = provenance(load_average(), f"{COMMAND} '{name}'")
         results[name] = {"run": run, **PARTS[name]()}
         write(RESULTS, results)
         click.echo(json.dumps(results[name], ensure_ascii=False, indent=1))
