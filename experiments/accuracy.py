@@ -24,7 +24,7 @@ from mamlkit.recipes.omniglot_variants import OMNIGLOT_VARIANTS
 HERE = Path(__file__).parent
 RESULTS, REPORT, RUNS = HERE / "results" / "accuracy.json", HERE / "ACCURACY.md", ROOT / "runs"
 NOTEBOOK = ROOT / "notebooks" / "07_omniglot_maml.ipynb"
-FEW = 5  # tasks on which both modes are compared, where they cannot differ
+FEW = 5  # tasks on which two tests are compared that cannot differ
 PAPER, METRIC = HERE / "results" / "paper.json", HERE / "results" / "metric.json"
 QUICK = sorted({**OMNIGLOT, **OMNIGLOT_VARIANTS})
 

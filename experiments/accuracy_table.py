@@ -169,7 +169,7 @@ def _methods(rows, methods):
             modes = [mode for mode in QUERIES if any(mode in r for each in runs for r in each)]
             cells = {mode: [_mean([r for r in each if mode in r], mode) for each in runs]
                      for mode in modes}  # fmt: skip
-            if cells.get("together") == cells.get("apart"):
+            if "together" in cells and cells["together"] == cells.get("apart"):
                 yield title, place, "any", *cells["together"]
             else:
                 yield from ((title, place, QUERIES[mode], *cells[mode]) for mode in modes)
