@@ -1,7 +1,7 @@
 """`python -m experiments.paper`: the paper's Omniglot experiment, trained and tested its way.
 
 Trains one of `OMNIGLOT_PAPER` with a seed (or goes on where `runs/` has a part of it), with a look
-at 600 validation tasks every 1,000 iterations where the split has a validation part, and tests it
+at 600 validation tasks now and then where the split has a validation part, and tests it
 on 1,000 new tasks in three ways: as many queries of each class together as there are shots (the
 paper's), fifteen of each together, and one of each class, each alone beside the support set. The
 support sets are the same, so what each way is harder by is a paired difference, in points.
@@ -23,24 +23,25 @@ from mamlkit.recipes import RECIPES
 from mamlkit.recipes.omniglot_paper import OMNIGLOT_PAPER, tasks
 
 RESULTS, RUNS = Path(__file__).parent / "results" / "paper.json", ROOT / "runs"
-VALIDATION_SEED, VALIDATION_TASKS, VALIDATE_EVERY = 2_000_000, 600, 1_000
+VALIDATION_SEED, VALIDATION_TASKS = 2_000_000, 600
 
 
 @click.command()
 @click.option("--recipe", required=True, type=click.Choice(sorted(OMNIGLOT_PAPER)))
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--iterations", type=int, default=60_000, show_default=True, help="Stop there.")
+@click.option("--every", type=int, default=1_000, show_default=True, help="Validate so often.")
 @click.option("--runs", type=click.Path(path_type=Path), default=RUNS, help="Checkpoints.")
 @click.option("--out", type=click.Path(path_type=Path), help="Of weights and card of a whole run.")
 @click.option("--device", default="cpu", show_default=True, help="Or cuda.")
-def main(recipe, seed, iterations, runs, out, device):
+def main(recipe, seed, iterations, every, runs, out, device):
     """Train and test one recipe. Other rows of paper.json stay."""
     torch.set_num_threads(1)
     load = load_average()
-    row = measure(recipe, seed, iterations, runs, out, device)
+    row = measure(recipe, seed, iterations, every, runs, out, device)
     command = f"python -m experiments.paper --recipe {recipe} --seed {seed}"
     command += f" --device {device}" if device != "cpu" else ""
-    row["run"] = provenance(load, f"{command} --iterations {iterations}")
+    row["run"] = provenance(load, f"{command} --iterations {iterations} --every {every}")
     write(RESULTS, sorted([*(r for r in read(RESULTS, []) if key(r) != key(row)), row], key=key))
 
 
@@ -49,21 +50,22 @@ def key(row):
     return row["recipe"], row["seed"], row["iterations"]
 
 
-def measure(name, seed, iterations, runs, out, device):
+def measure(name, seed, iterations, every, runs, out, device):
     """Train and test once; return what paper.json keeps of it."""
     device = devices.resolve(device)
     recipe = RECIPES[name]
     ways, shots = recipe.start(0).module.head.out_features, recipe.training["shots"]
     learner, options = recipe.tester(), {"seed": seed, "device": device, "iterations": iterations}
+    options["checkpoint_every"] = min(every, 500)
     settings = {"shots": shots, "queries": shots, "tasks": VALIDATION_TASKS, "steps": learner.steps}
     if name.endswith("vinyals"):
         validation = tasks(ways, "vinyals", "validation").to(device)
         learner.module.to(device)
-        options["validate_every"] = VALIDATE_EVERY
+        options["validate_every"] = every
         options["validate"] = lambda params: evaluate(
             learner, params, validation, seed=VALIDATION_SEED, **settings
         ).mean[-1]
-    run = recipe.train(checkpoint=runs / f"{name}-{seed}", checkpoint_every=500, **options)
+    run = recipe.train(checkpoint=runs / f"{name}-{seed}", **options)
     test = partial(recipe.test, run.params, device=device)  # the same episodes for all three
     apart = test(queries=1, transductive=False)
     tests = {"together": test(), "fifteen": test(queries=15), "apart": apart}
