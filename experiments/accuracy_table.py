@@ -96,7 +96,8 @@ def report(rows):
     """Return the tables of ACCURACY.md: those of notebook 07, and every run."""
     lines = [
         _line(row["recipe"], row["split"], row["seed"], _cell(row["together"], 0), _steps(row),
-              _cell(row["together"], _steps(row)), _cell(row["apart"], _steps(row)),
+              _cell(row["together"], _steps(row)),
+              _cell(row["apart"], _steps(row)) if "apart" in row else "–",
               f"{row['iterations']:,}", f"{row['seconds']:,.0f}")
         for row in rows
         if "together" in row

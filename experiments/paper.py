@@ -33,15 +33,16 @@ VALIDATION_SEED, VALIDATION_TASKS = 2_000_000, 600
 @click.option("--every", type=int, default=1_000, show_default=True, help="Validate so often.")
 @click.option("--runs", type=click.Path(path_type=Path), default=RUNS, help="Checkpoints.")
 @click.option("--out", type=click.Path(path_type=Path), help="Of weights and card of a whole run.")
+@click.option("--together", is_flag=True, help="Test the first way only: the others take long.")
 @click.option("--device", default="cpu", show_default=True, help="Or cuda.")
-def main(recipe, seed, iterations, every, runs, out, device):
+def main(recipe, seed, iterations, every, runs, out, together, device):
     """Train and test one recipe. Other rows of paper.json stay."""
     torch.set_num_threads(1)
     load = load_average()
-    row = measure(recipe, seed, iterations, every, runs, out, device)
+    row = measure(recipe, seed, iterations, every, runs, out, together, device)
     command = f"python -m experiments.paper --recipe {recipe} --seed {seed}"
-    command += f" --device {device}" if device != "cpu" else ""
-    row["run"] = provenance(load, f"{command} --iterations {iterations} --every {every}")
+    command += f" --iterations {iterations} --every {every}" + " --together" * together
+    row["run"] = provenance(load, command + f" --device {device}" * (device != "cpu"))
     write(RESULTS, sorted([*(r for r in read(RESULTS, []) if key(r) != key(row)), row], key=key))
 
 
@@ -50,7 +51,7 @@ def key(row):
     return row["recipe"], row["seed"], row["iterations"]
 
 
-def measure(name, seed, iterations, every, runs, out, device):
+def measure(name, seed, iterations, every, runs, out, together, device):
     """Train and test once; return what paper.json keeps of it."""
     device = devices.resolve(device)
     recipe = RECIPES[name]
@@ -67,8 +68,9 @@ def measure(name, seed, iterations, every, runs, out, device):
         ).mean[-1]
     run = recipe.train(checkpoint=runs / f"{name}-{seed}", **options)
     test = partial(recipe.test, run.params, device=device)  # the same episodes for all three
-    apart = test(queries=1, transductive=False)
-    tests = {"together": test(), "fifteen": test(queries=15), "apart": apart}
+    tests = {"together": test()}
+    if not together:
+        tests |= {"fifteen": test(queries=15), "apart": test(queries=1, transductive=False)}
     if out and run.iterations == recipe.training["iterations"]:  # what the card says
         command = f"mamlkit train {name} --seed {seed}"
         pretrained.save(out, name, run, tests["together"], command=command, seed=seed)
@@ -86,7 +88,8 @@ def measure(name, seed, iterations, every, runs, out, device):
         **{how: percent(seen) for how, seen in tests.items()},
         "harder by": {
             how: percent(Evaluation(tests["together"].values - tests[how].values))
-            for how in ("fifteen", "apart")
+            for how in tests
+            if how != "together"
         },
     }
 
