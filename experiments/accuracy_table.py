@@ -44,8 +44,8 @@ GROUPS = {  # what adapts: our methods, by the end of a recipe's name, then the 
         {"-prototypes": "prototypical network, our quick recipe",
          "-snell": "prototypical network, Snell et al.'s form, 20 ways in training"},
         (
-            ("prototypical network, Snell et al. 2017", "Vinyals' 1,200/423, turned", "each alone",
-             "98.8", "99.7", "96.0", "98.9"),
+            ("prototypical network, Snell et al. 2017", "Vinyals' 1,200/423, turned",
+             "any (running averages)", "98.8", "99.7", "96.0", "98.9"),
             ("matching network, Vinyals et al. 2016", "Vinyals' 1,200/423, turned", "–",
              "98.1", "98.9", "93.8", "98.5"),
             ("NIL, cosines of ANIL's features, Raghu et al. 2020", "–", "–",

@@ -107,6 +107,8 @@ def evaluate(
     """
     tasks = checks.check_int("evaluate", "tasks", tasks, low=2, hint="an interval needs several")
     steps = checks.check_int("evaluate", "steps", steps, low=0)
+    shots = checks.check_int("evaluate", "shots", shots, low=1)
+    queries = checks.check_int("evaluate", "queries", queries, low=1)
     what = "a Learner, such as MAML(...)"
     checks.check_has("evaluate", "learner", learner, what, "check_params")
     checks.check_has("evaluate", "distribution", distribution, "a task distribution", "sample")

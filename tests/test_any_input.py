@@ -21,6 +21,7 @@ from mamlkit import (
     FewShot,
     FirstOrderMAML,
     MetaStep,
+    PrototypicalNetwork,
     TaskBatch,
     accuracy,
     evaluate,
@@ -192,15 +193,16 @@ class Own(Net):
 
 @pytest.mark.filterwarnings("ignore:.*one by one")
 @pytest.mark.parametrize("how", ["assigned", "in place", "attribute"])
-def test_the_module_is_what_it_was(how):
+@pytest.mark.parametrize("kind, own", [(MAML, {"lr": 0.3}), (PrototypicalNetwork, {"ways": 3})])
+def test_the_module_is_what_it_was(how, kind, own):
     torch.manual_seed(0)
     module = Own(how)
     before = {name: value.clone() for name, value in module.state_dict().items()}
     names = {*vars(module)}
-    maml = MAML(module, cross_entropy, lr=0.3)
-    run = fit(maml, Vectors(), compile=False, **TRAINING)
-    first = evaluate(maml, run.params, Vectors(), **TEST)
-    assert torch.equal(first.values, evaluate(maml, run.params, Vectors(), **TEST).values)
+    learner = kind(module, cross_entropy, **own)
+    run = fit(learner, Vectors(), compile=False, **TRAINING)
+    first = evaluate(learner, run.params, Vectors(), **TEST)
+    assert torch.equal(first.values, evaluate(learner, run.params, Vectors(), **TEST).values)
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
     assert {*vars(module)} == names
     assert module(torch.zeros(2, 4)).shape == (2, 3)

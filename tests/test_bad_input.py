@@ -9,11 +9,17 @@ from mamlkit import (
     ANIL,
     BOIL,
     MAML,
+    Bandits,
+    BestPlayer,
     FewShot,
+    GaussianPolicy,
     ImplicitMAML,
+    InContextTransformer,
+    LinearTasks,
     MAMLPlusPlus,
     ProtoMAML,
     Reptile,
+    Sequences,
     SineNetwork,
     Sinusoids,
     TaskBatch,
@@ -21,12 +27,14 @@ from mamlkit import (
     fit,
     glyphs,
     omniglot,
+    pad_tasks,
 )
 from mamlkit import pretrained as shipped
 from mamlkit.devices import generator, resolve
 from mamlkit.show.widgets.k_shot import KShotExplorer
+from mamlkit.tasks.linear import posterior_over_pool
 
-IMAGES = torch.rand(6, 20, 1, 8, 8)
+IMAGES, ONES = torch.rand(6, 20, 1, 8, 8), torch.ones(4, 2)
 TRAINING = {"iterations": 3, "shots": 5, "queries": 5, "progress": False, "device": "cpu"}
 TESTING = {"shots": 5, "queries": 5, "tasks": 4}
 
@@ -243,6 +251,40 @@ BAD = {
     "an unknown network": (
         lambda: shipped.load("resnet"),
         "name must be one of ...'sinusoid-maml'...; got 'resnet'",
+    ),
+    "shots below zero": (lambda: test_learner(shots=-2), "shots must be at least 1, got -2"),
+    "linear tasks without support": (
+        lambda: LinearTasks(2, device="cpu").sample(1, 0, 5),
+        "LinearTasks: shots must be at least 1, got 0",
+    ),
+    "a memory without noise": (
+        lambda: posterior_over_pool(
+            (torch.ones(3, 2), torch.ones(3, 1)), torch.ones(1, 2), 0, ONES
+        ),
+        "posterior_over_pool: noise must be above 0, got 0",
+    ),
+    "a batch to pad": (
+        lambda: pad_tasks(Sinusoids(device="cpu").sample(4, 2, 2)),
+        "pad_tasks: needs a list of tasks, got TaskBatch...give [task, task, ...]",
+    ),
+    "nothing to pad": (lambda: pad_tasks([]), "pad_tasks: needs a list of tasks, got none"),
+    "a transformer that never looks": (
+        lambda: InContextTransformer(layers=0),
+        "layers must be at least 1, got 0",
+    ),
+    "images for a sequence": (
+        lambda: Sequences(IMAGES, ways=5),
+        "features must be [classes, examples, features], their shape is [6, 20, 1, 8, 8]",
+    ),
+    "a policy without units": (
+        lambda: GaussianPolicy(hidden=0),
+        "GaussianPolicy: hidden must be at least 1, got 0",
+    ),
+    "a player of shorter games": (
+        lambda: Bandits(arms=2, pulls=3, device="cpu").play(
+            BestPlayer(arms=2, pulls=2), torch.ones(1, 3, 4)
+        ),
+        "BestPlayer: it plans for 2 pulls and is asked for one more",
     ),
     "an empty explore": (lambda: KShotExplorer({}), "learners is empty; give at least one"),
     "a learner without a role": (

@@ -12,7 +12,13 @@ from torch.nn.utils import parametrizations
 from mamlkit import (
     ANIL,
     MAML,
+    Bandits,
     FirstOrderMAML,
+    GaussianPolicy,
+    PointRobot,
+    PolicyGradientMAML,
+    RecurrentActor,
+    RecurrentPolicy,
     Reptile,
     TaskBatch,
     check_meta_gradient,
@@ -311,6 +317,16 @@ def test_the_check_refuses_first_order_learners():
     learner, batch = around(lambda: same, (12,), learner=FirstOrderMAML)
     with pytest.raises(ValueError, match="leaves second derivatives out on purpose"):
         check_meta_gradient(learner, batch)
+
+
+def test_the_check_refuses_estimates():
+    robot = PointRobot(horizon=5, device="cpu")
+    walker = PolicyGradientMAML(GaussianPolicy(), robot, lr=0.1, trajectories=2)
+    bandits = Bandits(arms=2, pulls=3, device="cpu")
+    player = RecurrentPolicy(RecurrentActor(4, 2, hidden=8), bandits)
+    for learner, tasks in ((walker, robot), (player, bandits)):
+        with pytest.raises(ValueError, match="estimates its gradient from samples"):
+            check_meta_gradient(learner, tasks.sample(2, 2, 2))
 
 
 def test_the_check_leaves_the_learner_as_it_was():

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.modules.batchnorm import _NormBase
 
 from mamlkit import checks, files
 from mamlkit.learners.adapt import Params
@@ -37,6 +36,8 @@ class Learner:
     A subclass says in `adapt` how parameters move; `outer_loss` and `trajectory` follow. What is
     meta-learned, here called params, is a dict of tensors, or a `MetaParams`.
     """
+
+    estimates_gradient = False  # whether the outer gradient is an estimate of another value's
 
     def __init__(self, module: nn.Module, loss: Callable[..., Tensor]) -> None:
         kind = type(self).__name__
@@ -140,13 +141,22 @@ class Learner:
             )
 
     def predict(self, adapted: Params, x: Tensor) -> Tensor:
-        """Return the module's output for x `[points, ...]` with these parameters.
+        """Return the module's output for x `[points, ...]` with these parameters."""
+        return self.call(adapted, x)
+
+    def call(self, params: Params, *inputs: Any, part: str = "") -> Any:
+        """Return what the module makes of inputs with these parameters.
 
         Buffers are as the module has them, in every call: what a forward pass makes of them is
         gone after it, and does not go from task to task.
+
+        params: by their names in the whole module. part: a submodule that is called in its place,
+            such as "body".
         """
-        buffers = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
-        return functional_call(self.module, {**buffers, **adapted}, (x,))
+        module, start = self.module.get_submodule(part), f"{part}." if part else ""
+        own = {n.removeprefix(start): value for n, value in params.items() if n.startswith(start)}
+        buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+        return functional_call(module, {**buffers, **own}, inputs)
 
     def task_loss(self, params: Params, x: Tensor, y: Tensor) -> Tensor:
         """Return the loss of these parameters on one set of points, a scalar."""
@@ -182,12 +192,12 @@ class Learner:
 
 def _refuse_running_statistics(learner: Learner) -> None:
     for name, layer in learner.module.named_modules():
-        if isinstance(layer, _NormBase) and layer.running_mean is not None:
-            kind = type(layer).__name__
+        if getattr(layer, "running_mean", None) is not None:
+            kind, features = type(layer).__name__, getattr(layer, "num_features", "...")
             raise ValueError(
                 f"{type(learner).__name__}: {kind} '{name}' keeps running statistics, which would "
                 "mix the tasks and leak from one to the next. Use "
-                f"{kind}({layer.num_features}, track_running_stats=False) for the statistics of "
+                f"{kind}({features}, track_running_stats=False) for the statistics of "
                 "each batch, as the paper does (torch.func.replace_all_batch_norm_modules_(module) "
                 "makes that of all layers whose flag is still True), or nn.GroupNorm"
             )

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from mamlkit import checks
 from mamlkit.learners.base import Learner
@@ -46,7 +45,7 @@ class InContextLearner(Learner):
     def predict(self, adapted: dict[str, Any], x: Tensor) -> Tensor:
         """Return f(D, x)."""
         support_x, support_y, *seen = adapted["support"]
-        return functional_call(self.module, adapted["params"], (support_x, support_y, x, *seen))
+        return self.call(adapted["params"], support_x, support_y, x, *seen)
 
     def outer_loss(self, params: Any, task: TaskBatch) -> Tensor:
         """Return the loss on the query set, some support points being hidden if shots vary."""

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.functional import normalize
 
 from mamlkit import checks
@@ -67,7 +66,7 @@ class PrototypicalNetwork(Learner):
 
     def embed(self, params: MetricParams, x: Tensor) -> Tensor:
         """Return the features of x `[points, ...]`, `[points, features]`."""
-        return functional_call(self.module, params.weights, (x,))
+        return self.call(params.weights, x)
 
     def similarity(self, params: MetricParams, query: Tensor, key: Tensor) -> Tensor:
         """Return how near each query is to each key, `[queries, keys]`."""

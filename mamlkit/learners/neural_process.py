@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from mamlkit import checks
 from mamlkit.learners.base import Learner
@@ -54,17 +53,12 @@ class ConditionalNeuralProcess(Learner):
                     f"{type(module).__name__} has no `{name}`"
                 )
 
-    def call(self, part: str, params: Any, *inputs: Tensor) -> Tensor:
-        """Return what a part of the module makes of its inputs, with these parameters."""
-        own = {n[len(part) + 1 :]: v for n, v in params.items() if n.startswith(f"{part}.")}
-        return functional_call(getattr(self.module, part), own, inputs)
-
     def adapt(
         self, params: Any, support: tuple[Tensor, Tensor], seen: Tensor | None = None
     ) -> dict[str, Any]:
         """Return the parameters and what they make of the support points that are `seen`."""
         x, y = support
-        r = self.call("encoder", params, torch.cat([x, y], -1))
+        r = self.call(params, torch.cat([x, y], -1), part="encoder")
         seen = torch.ones(len(x), dtype=torch.bool, device=x.device) if seen is None else seen
         return {"params": params, "x": x, "r": r, "seen": seen}
 
@@ -77,7 +71,7 @@ class ConditionalNeuralProcess(Learner):
     def predict(self, adapted: dict[str, Any], x: Tensor) -> Tensor:
         """Return g(x, r)."""
         r = self.representation(adapted, x)
-        return self.call("decoder", adapted["params"], torch.cat([r, x], -1))
+        return self.call(adapted["params"], torch.cat([r, x], -1), part="decoder")
 
     def outer_loss(self, params: Any, task: TaskBatch) -> Tensor:
         """Return the loss on the query set, given a random number of points; in training only."""
@@ -102,4 +96,4 @@ class AttentiveNeuralProcess(ConditionalNeuralProcess):
     def representation(self, adapted: dict[str, Any], x: Tensor) -> Tensor:
         """Return r(x), by attention from x to the support points."""
         inputs = x, adapted["x"], adapted["r"], adapted["seen"]
-        return self.call("attention", adapted["params"], *inputs)
+        return self.call(adapted["params"], *inputs, part="attention")

@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from mamlkit import checks
 from mamlkit.learners.adapt import Params
@@ -75,6 +74,8 @@ class PolicyGradientMAML(MAML):
     torch.Size([10, 5, 2])
     """
 
+    estimates_gradient = True  # by likelihood ratios; what a task's noise would do stays out
+
     def __init__(
         self,
         module: nn.Module,
@@ -107,7 +108,7 @@ class PolicyGradientMAML(MAML):
         """Return paths, observations and actions of the policy with the noise x."""
 
         def act(observation: Tensor, noise: Tensor) -> Tensor:
-            mean, log_std = functional_call(self.module, params, (observation,))
+            mean, log_std = self.call(params, observation)
             return mean + log_std.exp() * noise
 
         return self._environment.rollout(act, x)
@@ -122,7 +123,7 @@ class PolicyGradientMAML(MAML):
         path, observations, actions = self.rollout(frozen, x)
         rewards, alive = self._environment.rewards(path, y)
         advantage = self.advantages(observations, rewards, alive)
-        mean, log_std = functional_call(self.module, params, (observations,))
+        mean, log_std = self.call(params, observations)
         z = (actions - mean) / log_std.exp()
         log_prob = alive * (-0.5 * z**2 - log_std).sum(-1)  # up to a constant
         surrogate = ESTIMATORS[self.estimator](log_prob, advantage).mean() / x.shape[1]

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from mamlkit.learners.adapt import Params
 from mamlkit.learners.maml import MAML
@@ -32,7 +31,7 @@ class ProtoMAML(MAML):
     gradients through the prototypes.
 
     module: an `nn.Module` with a `body`, whose output is `[points, features]`, and a linear `head`
-        on it, such as `OmniglotNetwork`. Other arguments as for `MAML`.
+        on it, such as `OmniglotNetwork`. loss, lr, steps, activation_checkpointing: as for `MAML`.
 
     Raises ValueError for a module of another form.
 
@@ -62,8 +61,7 @@ class ProtoMAML(MAML):
     def init_fast_weights(self, params: Params, support: tuple[Tensor, Tensor]) -> Params:
         """Return θ: the body, and a head made of the support set's prototypes."""
         x, y = support
-        body = {n.removeprefix("body."): v for n, v in params.items() if n.startswith("body.")}
-        features = functional_call(self.module.body, body, (x,))
+        features = self.call(params, x, part="body")
         member = membership(y, self.module.head.out_features).to(features.dtype)
         prototypes = member.T @ features / member.sum(0).clamp(min=1)[:, None]
         head = 2 * prototypes, -(prototypes**2).sum(-1)

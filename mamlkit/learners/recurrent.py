@@ -3,7 +3,6 @@
 from typing import Any
 
 from torch import Tensor
-from torch.func import functional_call
 
 from mamlkit.learners.base import Learner
 
@@ -32,7 +31,7 @@ class RecurrentLearner(Learner):
 
     def read(self, params: Any, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Return the scores at each step of x, and the state after the last."""
-        return functional_call(self.module, params, (x, state))
+        return self.call(params, x, state)
 
     def adapt(self, params: Any, support: tuple[Tensor, Tensor]) -> dict[str, Any]:
         """Return the parameters, and the state once the support's steps are read, if there are any.

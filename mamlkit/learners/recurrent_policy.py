@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from mamlkit import checks
 from mamlkit.learners.adapt import Params
@@ -24,7 +23,7 @@ class RecurrentPolicy(Learner):
     module: maps `(observations, memory)` to `(logits, value, memory)`, with `hidden` numbers of
         memory, such as `RecurrentActor`; it observes which arm it pulled last and what that paid,
         one-hot, a win in the first half of `[games, 2 * arms]` and a loss in the second.
-    environment: has `arms`, `returns` and `loss`, such as `Bandits`.
+    environment: has `arms` and `loss`, such as `Bandits`.
     value: weight of the critic's squared error. entropy: weight of the policy's entropy, which
         keeps it trying; `stage` takes it to 0 over a run.
 
@@ -36,11 +35,14 @@ class RecurrentPolicy(Learner):
     torch.Size([20, 10, 5])
     """
 
+    estimates_gradient = True  # by likelihood ratios; which arm a task's noise picks stays out
+
     def __init__(
         self, module: nn.Module, environment: Any, *, value: float = 0.5, entropy: float = 0.05
     ) -> None:
         name, what = type(self).__name__, "an environment, such as Bandits()"
         checks.check_has(name, "environment", environment, what, "arms", "loss")
+        checks.check_has(name, "module", module, "such as RecurrentActor(...)", "hidden")
         self._environment = environment
         self.value = checks.check_float(name, "value", value, low=0)
         self.entropy = checks.check_float(name, "entropy", entropy, low=0)
@@ -72,7 +74,7 @@ class RecurrentPolicy(Learner):
         steps = []
         for step in x.unbind(1):
             pays, noise = step.split(arms, dim=-1)
-            logits, value, memory = functional_call(self.module, params, (observation, memory))
+            logits, value, memory = self.call(params, observation, memory)
             choice = (logits + noise).argmax(-1, keepdim=True)
             pulled = (choice == torch.arange(arms, device=x.device)).to(x.dtype)
             reward = (pulled * pays).sum(-1)

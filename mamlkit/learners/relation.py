@@ -5,7 +5,6 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.functional import mse_loss, one_hot
 
 from mamlkit.learners.metric import MetricParams, PrototypicalNetwork
@@ -33,20 +32,16 @@ class RelationNetwork(PrototypicalNetwork):
         pair = nn.ModuleDict({"embedding": module, "relation": relation})
         super().__init__(pair, loss, ways=ways)
 
-    def _call(self, part: str, params: MetricParams, x: Tensor) -> Tensor:
-        named = [(name.partition("."), value) for name, value in params.weights.items()]
-        own = {name: value for (owner, _, name), value in named if owner == part}
-        return functional_call(self.module[part], own, (x,))
-
     def embed(self, params: MetricParams, x: Tensor) -> Tensor:
         """Return the features of x `[points, ...]`."""
-        return self._call("embedding", params, x)
+        return self.call(params.weights, x, part="embedding")
 
     def similarity(self, params: MetricParams, query: Tensor, key: Tensor) -> Tensor:
         """Return the relation of each query to each key, `[queries, keys]`."""
         shape = len(query), len(key), *key.shape[1:]
         pairs = torch.cat([key.expand(shape), query[:, None].expand(shape)], dim=2)
-        return self._call("relation", params, pairs.flatten(0, 1)).view(shape[:2])
+        related = self.call(params.weights, pairs.flatten(0, 1), part="relation")
+        return related.view(shape[:2])
 
 
 def relation_loss(scores: Float[Tensor, "points ways"], y: Tensor) -> Tensor:

@@ -69,6 +69,7 @@ class InContextTransformer(nn.Module):
     ) -> None:
         check_heads("InContextTransformer", heads, width)
         check_inputs("InContextTransformer", inputs, code)
+        layers = checks.check_int("InContextTransformer", "layers", layers, low=1)
         super().__init__()
         self.pair = coded_mlp(inputs + 1, width, width, code=code)
         self.query = coded_mlp(inputs, width, width, code=code)

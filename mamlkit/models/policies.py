@@ -15,7 +15,7 @@ class GaussianPolicy(nn.Module):
 
     Finn et al. 2017, section 5.3: two hidden layers of 100 units with ReLU.
 
-    observations, actions: numbers in each. hidden: units of each hidden layer.
+    observations, actions: numbers in each. hidden: units of each hidden layer, or of the only one.
     std: the deviation at the start, the same for every observation.
 
     Maps observations `[..., observations]` to the mean `[..., actions]` and the logarithm of the
@@ -31,13 +31,15 @@ class GaussianPolicy(nn.Module):
         self,
         observations: int = 2,
         actions: int = 2,
-        hidden: tuple[int, ...] = (100, 100),
+        hidden: int | tuple[int, ...] = (100, 100),
         std: float = 1.0,
     ) -> None:
         super().__init__()
-        widths = [checks.check_int("GaussianPolicy", "observations", observations, low=1), *hidden]
+        count = partial(checks.check_int, "GaussianPolicy", low=1)
+        hidden = hidden if isinstance(hidden, tuple | list) else (hidden,)
+        widths = [count("observations", observations), *(count("hidden", n) for n in hidden)]
         layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.ReLU())]
-        self.mean = nn.Sequential(*layers, nn.Linear(widths[-1], actions))
+        self.mean = nn.Sequential(*layers, nn.Linear(widths[-1], count("actions", actions)))
         std = checks.check_float("GaussianPolicy", "std", std, above=0)
         self.log_std = nn.Parameter(torch.full((actions,), std).log())
 
@@ -57,7 +59,7 @@ class RecurrentActor(nn.Module):
     observations, actions: numbers in each. hidden: numbers that it remembers.
 
     Maps observations `[games, observations]` and memory `[games, hidden]` to logits
-    `[games, actions]`, value `[games]` and the new memory. `start(games)` is an empty memory.
+    `[games, actions]`, value `[games]` and the new memory. Zeros are an empty memory.
 
     >>> actor = RecurrentActor(observations=7, actions=5)
     >>> logits, value, memory = actor(torch.zeros(3, 7), torch.zeros(3, 64))

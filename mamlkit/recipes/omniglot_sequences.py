@@ -9,7 +9,6 @@ from functools import partial
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.func import functional_call
 from torch.nn.functional import cross_entropy, normalize
 
 from mamlkit.learners.recurrent import RecurrentLearner
@@ -29,10 +28,8 @@ def embed(images: Tensor) -> Float[Tensor, "classes examples features"]:
     from mamlkit import pretrained  # which imports the recipes
 
     learner, params = pretrained.load(EMBEDDING, device="cpu")
-    weights = params.weights.items()
-    body = {n.removeprefix("body."): v for n, v in weights if n.startswith("body.")}
     parts = (images.flatten(0, 1).float() / 255).split(500)
-    features = torch.cat([functional_call(learner.module.body, body, (part,)) for part in parts])
+    features = torch.cat([learner.call(params.weights, part, part="body") for part in parts])
     generator = torch.Generator().manual_seed(0)
     projected = features @ torch.randn(features.shape[-1], FEATURES, generator=generator)
     return FEATURES**0.5 * normalize(projected, dim=-1).unflatten(0, images.shape[:2])

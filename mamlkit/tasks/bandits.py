@@ -129,14 +129,16 @@ class BestPlayer:
     interchangeable, so positions that differ by their order are one: of ten pulls of five arms
     that leaves some thousands.
 
-    arms, pulls: of the game. value: its expected reward under best play.
+    arms, pulls: of the game; it plans for that many pulls. value: its expected reward under best
+        play. Raises ValueError when it is asked for more pulls.
 
     >>> round(BestPlayer(arms=2, pulls=2).value, 4)  # 1/2, then stay with a win: 7/12
     1.0833
     """
 
     def __init__(self, *, arms: int, pulls: int) -> None:
-        self.arms, self.pulls = arms, pulls
+        self.arms = arms = checks.check_int("BestPlayer", "arms", arms, low=1)
+        self.pulls = checks.check_int("BestPlayer", "pulls", pulls, low=0)
         self._worth = cache(self._compute_worth)
         self.value = self._worth(((0, 0),) * arms)
 
@@ -158,5 +160,10 @@ class BestPlayer:
         """Return the worth of each arm; equal ones in a random order."""
         counts = torch.stack([wins, losses], dim=-1).int().tolist()
         games = [tuple(map(tuple, game)) for game in counts]
+        if any(sum(map(sum, game)) >= self.pulls for game in games):
+            raise ValueError(
+                f"BestPlayer: it plans for {self.pulls} pulls and is asked for one more; make one "
+                "with the pulls of the game"
+            )
         worth = [[self.worth_of(tuple(sorted(game)), arm) for arm in game] for game in games]
-        return torch.tensor(worth) + 1e-6 * noise
+        return torch.tensor(worth).to(noise) + 1e-6 * noise

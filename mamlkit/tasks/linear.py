@@ -67,6 +67,10 @@ class LinearTasks:
         self, tasks: int, shots: int, queries: int, *, generator: Generator | None = None
     ) -> tuple[Tensor, ...]:
         """Draw only the random numbers of `sample`; `build` makes the tasks of them."""
+        counts = {"tasks": tasks, "shots": shots, "queries": queries}
+        tasks, shots, queries = (
+            checks.check_int("LinearTasks", name, count, low=1) for name, count in counts.items()
+        )
         options = {"generator": generator, "device": self.device}
         if self.weights is None:
             w = torch.randn(tasks, self.inputs, **options)
@@ -92,6 +96,7 @@ def ridge(
     tensor([[0.5000],
             [0.5000]])
     """
+    noise = checks.check_float("ridge", "noise", noise, low=0)
     support_x, y = support
     penalty = noise**2 * torch.eye(support_x.shape[-1]).to(support_x)
     return x @ torch.linalg.solve(support_x.mT @ support_x + penalty, support_x.mT @ y)
@@ -112,6 +117,7 @@ def posterior_over_pool(
     >>> posterior_over_pool((x, torch.tensor([[3.0]])), x, 0.5, pool)
     tensor([[3.]])
     """
+    noise = checks.check_float("posterior_over_pool", "noise", noise, above=0)
     support_x, y = support
     likelihood = -((y - support_x @ pool.T) ** 2).sum(0) / (2 * noise**2)
     return x @ (likelihood.softmax(0) @ pool)[:, None]

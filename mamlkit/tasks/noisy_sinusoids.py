@@ -20,7 +20,7 @@ class NoisySinusoids(Sinusoids):
     With noise in the query too, the log-likelihood of a query point is defined for the exact
     predictive (see `ExactPredictive`), and bounded: no deviation below `noise` pays. Where the
     error on the clean wave is asked for, test on `Sinusoids(noise=...)`, whose query is clean.
-    Arguments as for `Sinusoids`.
+    noise, device: as for `Sinusoids`, whose ranges of waves and points these are.
 
     >>> NoisySinusoids(device="cpu").sample(16, shots=20, queries=20).query_y.shape
     torch.Size([16, 20, 1])

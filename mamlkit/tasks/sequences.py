@@ -31,12 +31,17 @@ class Sequences:
 
     def __init__(
         self,
-        features: Float[Tensor, "classes examples features"],
+        features: Tensor,
         ways: int,
         *,
         device: str | torch.device = "auto",
     ) -> None:
         checks.check_float_tensors("Sequences", "features", features, "use features.float()")
+        if features.ndim != 3:
+            raise ValueError(
+                "Sequences: features must be [classes, examples, features], their shape is "
+                f"{[*features.shape]}; flatten images with features.flatten(2)"
+            )
         images = features[:, :, None, None]  # one row of so many pixels, in one channel
         self.episodes = FewShot(images, ways, device=device)
         self.ways, self.device = self.episodes.ways, self.episodes.device

@@ -72,12 +72,13 @@ def check_meta_gradient(
     two or three small tasks it takes seconds. Everything is computed on a copy, in evaluation mode
     (no dropout), along a random direction.
 
-    learner: any but a first-order one, whose gradient is not the derivative, on purpose.
+    learner: any but a first-order one, whose gradient is not the derivative, on purpose, and those
+        of reinforcement learning, which estimate theirs.
     batch: a TaskBatch, such as `distribution.sample(2, shots, queries)`.
     params: where to compare; `learner.init()` by default. tolerance: of relative errors.
 
     Returns a `GradientCheck`, which prints as a sentence: whether all is well, and if not, which
-    parameters are off, and which layer is the cause. Raises ValueError for a first-order learner.
+    parameters are off, and which layer is the cause. Raises ValueError for the learners named.
 
     >>> from mamlkit import MAML, Sinusoids
     >>> module = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))
@@ -93,6 +94,11 @@ def check_meta_gradient(
         raise ValueError(
             f"{name}: {type(learner).__name__} leaves second derivatives out on purpose, so its "
             "gradient is no derivative; check MAML around the same module and loss"
+        )
+    if getattr(learner, "estimates_gradient", False):
+        raise ValueError(
+            f"{name}: {type(learner).__name__} estimates its gradient from samples, and finite "
+            "differences of one sample's loss are another number; compare means over many tasks"
         )
     params = learner.init() if params is None else params
     learner.check_params(name, params)
