@@ -7,16 +7,13 @@ READY := .venv/.ready
 # Files, or notebooks, two at a time, on a core each.
 TWO := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
-.PHONY: lab explorer test lint unit notebooks-test notebooks site bench stress setup clean help
+.PHONY: lab test lint unit notebooks-test notebooks site bench stress setup clean help
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
 
 lab: $(READY)    ## open the series in JupyterLab (ARGS=--no-browser is passed through)
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb $(ARGS)
-
-explorer: $(READY)  ## only the K-shot explorer, as a page of its own (ARGS=--no-browser is passed through)
-	$(BIN)/voila notebooks/pages/k_shot_explorer.ipynb $(ARGS)
 
 test: lint site unit notebooks-test  ## every check: style, the site built, tests, all notebooks executed
 

@@ -4,18 +4,21 @@
 own*, on the built site, in headless Chromium with no Python behind it: from the slider's event, or
 the pen's going up, until the frame that shows the new picture is painted (*picture*), and what of
 that is computing and drawing (*script*); the rest is waiting for the screen, which shows sixty
-frames a second. explorers.json keeps the figures, under "page".
+frames a second. page.json keeps the figures.
 """
 
 import random
 from itertools import count
+from pathlib import Path
+from statistics import median
 
 import click
 
-from benchmarks.explorers import MOVES, RESULTS, WARM, summary
-from benchmarks.records import ROOT, load_average, provenance, read, write
+from benchmarks.records import ROOT, load_average, provenance, write
 
+RESULTS = Path(__file__).parent / "page.json"
 COMMAND = "python -m benchmarks.page"
+MOVES, WARM = 200, 10
 SITE = ROOT / "site" / "_build" / "html"
 SIDES = ("x", "width"), ("y", "height")
 SHOWN = {"K-shot, MAML": ["MAML"], "K-shot, all five": None}
@@ -39,6 +42,17 @@ MOVE = """([nth, share]) => {
   slider.value = Number(slider.min) + share * (slider.max - slider.min);
   slider.dispatchEvent(new Event('input', {bubbles: true}));
 }"""
+
+
+def summary(warm, times):
+    """Return what page.json keeps of the times."""
+    times = sorted(times)
+    return {
+        "first": round(max(warm), 1),
+        "median": round(median(times), 1),
+        "95th percentile": round(times[int(0.95 * len(times))], 1),
+        "moves": len(times),
+    }
 
 
 def tick(tab, shown):
@@ -97,10 +111,10 @@ def main():
     """Measure and keep."""
     if not (SITE / "index.html").exists():
         raise click.ClickException(f"{SITE} is missing: run `make site` first")
-    from tests.browser import files, still_page
+    from tests.browser import static, still_page
 
     load, rng, rows = load_average(), random.Random(0), {}
-    with files(SITE) as host:
+    with static(SITE) as host:
         for name, shown in SHOWN.items():
             with still_page(f"{host}index.html") as (tab, _):
                 tab.locator("#k-shot [role=status]").wait_for()
@@ -108,8 +122,7 @@ def main():
         with still_page(f"{host}draw.html") as (tab, _):
             tab.locator("#draw [role=status]").wait_for()
             rows["draw your own"] = drawing(tab, rng)
-    page = {"milliseconds": rows, "run": provenance(load, COMMAND)}
-    write(RESULTS, {**read(RESULTS, {}), "page": page})
+    write(RESULTS, {"milliseconds": rows, "run": provenance(load, COMMAND)})
     for name, row in rows.items():
         click.echo(f"{name:30s} {row}")
 

@@ -77,6 +77,13 @@ def write(path, content):
     files.atomic_write(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
+def upsert(path, row, key):
+    """Put a row among those of a JSON file, in the place of one with the same key; return all."""
+    rows = sorted([*(r for r in read(path, []) if key(r) != key(row)), row], key=key)
+    write(path, rows)
+    return rows
+
+
 def marks(name):
     """Return the comments between which a page shows the table of that name."""
     return f"<!-- {name}:begin -->", f"<!-- {name}:end -->"

@@ -6,7 +6,6 @@ contender's own.
 
 import multiprocessing
 import os
-import resource
 import sys
 import time
 import traceback
@@ -62,6 +61,8 @@ def peak_memory():
     if status.exists():
         lines = status.read_text(encoding="utf8").splitlines()
         return int(next(s for s in lines if s.startswith("VmHWM")).split()[1]) / 1024
+    import resource  # not on Windows
+
     scale = 1024**2 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
 

@@ -14,7 +14,7 @@ import click
 import nbformat
 import torch
 
-from benchmarks.records import README, ROOT, fill, load_average, provenance, read, refill, write
+from benchmarks.records import README, ROOT, fill, load_average, provenance, read, refill, upsert
 from experiments import accuracy_table as table
 from mamlkit import Evaluation, pretrained, shuffled_split
 from mamlkit.recipes import RECIPES
@@ -47,8 +47,7 @@ def main(recipe, seed, tables, split, runs, out):
             command = f"python -m experiments.accuracy --recipe {name} --seed {number}"
             command += f" --split {split}" if split != "main" else ""
             row["run"] = provenance(load, command)
-            rows = sorted([*(r for r in read(RESULTS, []) if key(r) != key(row)), row], key=key)
-            write(RESULTS, rows)
+            rows = upsert(RESULTS, row, key)
             click.echo(f"{name}, seed {number}, {split}: {row['together']}")
     fill_tables(rows)
 

@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import StepLR
 
-from benchmarks.records import ROOT, load_average, provenance, read, write
+from benchmarks.records import ROOT, load_average, provenance, upsert
 from experiments.accuracy import FEW, percent
 from mamlkit import (
     MatchingNetwork,
@@ -77,7 +77,7 @@ def main(name, split, seed, iterations, runs, quick, out):
     row, run, tests = measure(name, split, seed, iterations, runs, quick)
     row["run"] = provenance(load, command)
     key = lambda row: tuple(row[k] for k in ("split", "name", "seed", "iterations", "queries"))
-    write(RESULTS, sorted([*(r for r in read(RESULTS, []) if key(r) != key(row)), row], key=key))
+    upsert(RESULTS, row, key)
     if out:
         ship(out, split, run, seed, tests)
 

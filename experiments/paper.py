@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 import torch
 
-from benchmarks.records import ROOT, load_average, provenance, read, write
+from benchmarks.records import ROOT, load_average, provenance, upsert
 from experiments.accuracy import percent
 from mamlkit import Evaluation, devices, evaluate, pretrained
 from mamlkit.recipes import RECIPES
@@ -43,7 +43,7 @@ def main(recipe, seed, iterations, every, runs, out, together, device):
     command = f"python -m experiments.paper --recipe {recipe} --seed {seed}"
     command += f" --iterations {iterations} --every {every}" + " --together" * together
     row["run"] = provenance(load, command + f" --device {device}" * (device != "cpu"))
-    write(RESULTS, sorted([*(r for r in read(RESULTS, []) if key(r) != key(row)), row], key=key))
+    upsert(RESULTS, row, key)
 
 
 def key(row):

@@ -77,7 +77,7 @@ Nobody has tried either yet.
 def assemble():
     """Copy everything that becomes a page, or that a page links to."""
     shutil.rmtree(BUILD, ignore_errors=True)
-    skip = shutil.ignore_patterns("*.py", "__pycache__", ".ipynb_checkpoints", "pages", "_build")
+    skip = shutil.ignore_patterns("*.py", "__pycache__", ".ipynb_checkpoints", "_build")
     shutil.copytree(HERE, SOURCE, ignore=shutil.ignore_patterns("build.py", "_build", "*.pyc"))
     for name in COPIED:
         path, target = ROOT / name, SOURCE / name
@@ -88,10 +88,10 @@ def assemble():
             shutil.copy(path, target)
     results = ROOT / "tests/stress/results"
     shutil.copytree(results, SOURCE / "tests/stress/results")
-    stills = {"explorer": "pages/k_shot_explorer.ipynb", "drawing": "08_draw_your_own.ipynb"}
-    for name, notebook in stills.items():
-        (SOURCE / "_static" / f"{name}.png").write_bytes(first_picture(notebook))
+    still = first_picture("08_draw_your_own.ipynb")
+    (SOURCE / "_static" / "drawing.png").write_bytes(still)
     explorer = KShotExplorer(sine_learners(), shown=("MAML", "pretrained"))
+    explorer.canvas.render().save(SOURCE / "_static" / "explorer.png")
     write_page(explorer, SOURCE / "_static" / "k_shot")
     write_drawing_page(glyphs(25, drawings=4, seed=9).images, SOURCE / "_static" / "draw")
     write_objective_page(NarrowObjective(), SOURCE / "_static" / "states")

@@ -32,8 +32,8 @@ class _Silent(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def files(folder):
-    """A server of a folder's files; yields its address, ending in a slash."""
+def static(folder):
+    """A folder as any web server would serve it; yields its address, ending in a slash."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Silent, directory=folder))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"
@@ -90,29 +90,6 @@ def lab(folder):
     port = _free_port()
     with _served("jupyterlab", [*options, f"--ServerApp.port={port}"], port, folder, token):
         yield f"http://127.0.0.1:{port}", token
-
-
-@contextmanager
-def voila(notebook, folder):
-    """Voilà on one notebook, as `make explorer` starts it; yields its address."""
-    port = _free_port()
-    with _served("voila", [str(notebook), f"--port={port}"], port, folder):
-        yield f"http://127.0.0.1:{port}"
-
-
-@contextmanager
-def static(folder):
-    """A folder as any web server would serve it; yields its address."""
-    handler = partial(_Quiet, directory=folder)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *message):
-        pass
 
 
 def _free_port():

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from browser import NOTEBOOKS, Page, chromium, lab, voila
+from browser import NOTEBOOKS, Page, chromium, lab
 from nbconvert import HTMLExporter
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -90,23 +90,6 @@ def test_an_episode_is_revealed_by_keyboard(opened, omniglot):
     assert "of its ten answers are right" in sentence and "You: " in sentence
     page.page.screenshot(path=SHOTS / "episodes.png")
     assert page.errors == []
-
-
-def test_the_explorer_is_a_page_of_its_own(browser, tmp_path):
-    with voila(NOTEBOOKS / "pages" / "k_shot_explorer.ipynb", tmp_path) as address:
-        tab = browser.new_page()
-        tab.goto(address)
-        caption = tab.locator("figure.mamlkit-picture figcaption")
-        caption.wait_for(timeout=600_000)
-        before = caption.inner_text()
-        tab.locator(".widget-slider .noUi-handle").first.focus()
-        tab.keyboard.press("ArrowRight")
-        tab.wait_for_function(
-            "text => document.querySelector('figcaption').innerText !== text", arg=before
-        )
-        assert "seen at 6 points" in caption.inner_text()
-        assert "import" not in tab.locator("body").inner_text()  # no code is shown
-        tab.close()
 
 
 @pytest.mark.parametrize("name", ["01_learning_to_learn", "04_k_shot_explorer", "08_draw_your_own"])

@@ -10,6 +10,7 @@ import nbformat
 import pytest
 import yaml
 
+import mamlkit
 from mamlkit.recipes import RECIPES
 
 ROOT = Path(__file__).parents[1]
@@ -77,6 +78,7 @@ def test_files_stay_near_200_lines():
     [
         (r"torch\.load\(|torch\.save\(|pickle", ()),  # checkpoints must not be able to run code
         (r"torch\._|make_fx|_inductor|_dynamo|_subclasses", ("compile.py",)),  # private names
+        (r"import _", ()),  # likewise
         (r"ctypes", ()),
         (r"(open|read_text|write_text)\(\)", ()),  # the machine's own encoding
     ],
@@ -86,6 +88,12 @@ def test_what_the_package_does_without(forbidden, where):
         if path.name not in where:
             assert not re.search(forbidden, path.read_text("utf8")), path
     assert not list((ROOT / "mamlkit").rglob("*.cpp"))
+
+
+def test_the_page_of_the_module_has_every_name():
+    page = (ROOT / "site" / "api.md").read_text("utf8")
+    shown = set(re.findall(r"^\.\. auto\w+:: (\w+)$", page, flags=re.MULTILINE))
+    assert shown == set(mamlkit.__all__)
 
 
 def test_environment_and_pyproject_agree():

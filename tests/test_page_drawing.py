@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from browser import chromium, files, run_node, still_page
+from browser import chromium, run_node, static, still_page
 
 from experiments.replay import strokes_of
 from mamlkit import glyphs, pretrained
@@ -142,7 +142,7 @@ def test_the_page_is_drawn_on_with_the_mouse(images, tmp_path):
     (tmp_path / "drawing.png").write_bytes(b"")
     page = '<img src="drawing.png"><div id="draw"></div><script type="module" src="draw.js">'
     (tmp_path / "index.html").write_text(f"<!doctype html>{page}</script>", encoding="utf8")
-    with files(tmp_path) as host, still_page(f"{host}index.html") as (tab, faults):
+    with static(tmp_path) as host, still_page(f"{host}index.html") as (tab, faults):
         sentence = tab.locator("[role=status]")
         sentence.wait_for()
         assert "Still empty: 0, 1, 2, 3, 4" in sentence.inner_text()

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from browser import chromium, files, run_node, still_page
+from browser import chromium, run_node, static, still_page
 
 from mamlkit.show.widgets.k_shot import KShotExplorer
 from mamlkit.show.widgets.page import write_page
@@ -85,7 +85,7 @@ def test_the_page_lives_without_python(explorer, tmp_path):
     (tmp_path / "explorer.png").write_bytes(explorer.picture.value)
     page = '<img src="explorer.png"><div id="k-shot"></div><script type="module" src="live.js">'
     (tmp_path / "index.html").write_text(f"<!doctype html>{page}</script>", encoding="utf8")
-    with files(tmp_path) as host, still_page(f"{host}index.html") as (tab, faults):
+    with static(tmp_path) as host, still_page(f"{host}index.html") as (tab, faults):
         sentence = tab.locator("[role=status]")
         sentence.wait_for()
         explorer.compute()

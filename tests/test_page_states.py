@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from browser import chromium, files, still_page
+from browser import chromium, static, still_page
 
 from mamlkit.show.widgets.episodes import NAMES
 from mamlkit.show.widgets.page import (
@@ -32,7 +32,7 @@ def opened(folder, name):
     page = f'<p><img src="states/{name}-0.png"><div data-states="{name}"></div>'
     page += '<script type="module" src="states.js"></script>'
     (folder / "index.html").write_text(f"<!doctype html>{page}", encoding="utf8")
-    with files(folder) as host, still_page(f"{host}index.html") as (tab, faults):
+    with static(folder) as host, still_page(f"{host}index.html") as (tab, faults):
         yield tab
         assert not tab.locator(f'img[src*="{name}-0.png"]').is_visible()
         assert not faults

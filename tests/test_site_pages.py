@@ -59,7 +59,7 @@ def tab():
         def open_page(name, width=1280, scheme="light"):
             page.set_viewport_size({"width": width, "height": 800})
             page.emulate_media(color_scheme=scheme)
-            page.goto(f"{address}/{name}")
+            page.goto(f"{address}{name}")
             if name == "index.html":
                 page.locator("#k-shot svg").first.wait_for()
             if page.locator("[data-states]").count():
