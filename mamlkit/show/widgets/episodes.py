@@ -212,6 +212,9 @@ class EpisodeViewer(Explorer):
         self._sheets[0].set_data(sheet)
         rows = pad(_frame(self.task.query_x), (0, 0, 0, TEXT)).split(self.columns)
         self._sheets[1].set_data(torch.cat([torch.cat(list(row), 1) for row in rows]))
+        wide = CELL * max(self.columns, ways, shots * self.most_ways // self.most_shots)
+        ax = self._sheets[0].axes  # shows no more of the sheet than it must
+        ax.set(xlim=(0, wide), ylim=(wide * self.most_shots / self.most_ways, 0))
         for way, text in enumerate(self._labels):
             text.set_text(str(way) if way < ways else "")
         labels = self.task.query_y.tolist()
