@@ -57,6 +57,8 @@ GROUPS = {  # what adapts: our methods, by the end of a recipe's name, then the 
 }  # fmt: skip
 QUERIES = {"together": "K of each class", "fifteen": "15 of each class", "apart": "each alone"}
 FULL = 60_000  # iterations of the paper's recipe
+SHORT = 10_000  # a run of fewer has begun, and is no result
+POINTS = 8  # of a curve
 HEAD = (
     "| | split | queries in one batch | 5-way 1-shot | 5-way 5-shot | 20-way 1-shot "
     "| 20-way 5-shot |\n| --- | --- | --- | ---: | ---: | ---: | ---: |"
@@ -102,7 +104,7 @@ def report(rows):
         for row in rows
         if "together" in row
     ]  # fmt: skip
-    return {**summary(rows), "runs": "\n".join([HEAD_RUNS, *lines])}
+    return {**summary(rows), "runs": "\n".join([HEAD_RUNS, *lines]), "curves": _curves(rows)}
 
 
 def of_the_paper(rows):
@@ -143,6 +145,19 @@ def of_snell(rows):
     ]
 
 
+def _curves(rows):
+    """Return what the validation of each run said on the way."""
+    lines = ["| recipe | seed | validation, %, after so many iterations |\n| --- | ---: | --- |"]
+    for row in rows:
+        points = row.get("validation") or []
+        places = {round(i * (len(points) - 1) / (POINTS - 1)) for i in range(POINTS)}
+        shown = [points[place] for place in sorted(places)] if points else []
+        if shown:
+            told = " · ".join(f"{done:,}: {value:.1f}" for done, value in shown)
+            lines.append(_line(row["recipe"], row["seed"], told))
+    return "\n".join(lines)
+
+
 def _leads(rows):
     """Return how far the other learners of our quick recipe are ahead of the zero head."""
     lines = [HEAD_LEADS]
@@ -181,6 +196,7 @@ def _methods(rows, methods):
 def _longest(rows, recipe, split):
     """Return the runs of a recipe that were trained as long as any of it."""
     runs = [row for row in rows if (row["recipe"], row["split"]) == (recipe, split)]
+    runs = [row for row in runs if row["iterations"] >= SHORT]
     most = max((row["iterations"] for row in runs), default=0)
     return [row for row in runs if row["iterations"] == most]
 
