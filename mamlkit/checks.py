@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -71,6 +72,18 @@ def check_choice(caller: str, name: str, value: Any, known: Sequence, other: str
         options = ", ".join([*(repr(option) for option in known), *([other] if other else [])])
         raise ValueError(f"{caller}: {name} must be one of {options}; got {describe(value)}")
     return value
+
+
+def check_bool(caller: str, name: str, value: Any) -> bool:
+    """Return `value`, or raise: True or False."""
+    return check_choice(caller, name, value, (True, False))
+
+
+def check_path(caller: str, name: str, value: Any) -> Path:
+    """Return `value` as a Path, or raise: a path, or its text."""
+    if not isinstance(value, str | Path):
+        raise TypeError(f"{caller}: {name} must be a path, got {describe(value)}")
+    return Path(value)
 
 
 def check_callable(

@@ -35,7 +35,7 @@ class InContextLearner(Learner):
         self, module: nn.Module, loss: Callable[..., Tensor], *, vary_shots: bool = False
     ) -> None:
         name = "InContextLearner"
-        self.vary_shots = checks.check_choice(name, "vary_shots", vary_shots, (True, False))
+        self.vary_shots = checks.check_bool(name, "vary_shots", vary_shots)
         super().__init__(module, loss)
 
     def adapt(self, params: Any, support: tuple[Tensor, ...]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class MAMLPlusPlus(MAML):
     ) -> None:
         kind, share = type(self).__name__, {"low": 0, "high": 1, "hint": "it is a share of the run"}
         checks.check_int(kind, "steps", steps, low=1)
-        self.learned_rates = bool(learned_rates)
+        self.learned_rates = checks.check_bool(kind, "learned_rates", learned_rates)
         self.multi_step_until = checks.check_float(
             kind, "multi_step_until", multi_step_until, **share
         )

@@ -55,7 +55,7 @@ class PrototypicalNetwork(Learner):
         self.ways = checks.check_int(name, "ways", ways, low=1)
         self.distance = checks.check_choice(name, "distance", distance, ("euclidean", "cosine"))
         self.temperature = checks.check_float(name, "temperature", temperature, above=0)
-        self.learn_temperature = bool(learn_temperature)
+        self.learn_temperature = checks.check_bool(name, "learn_temperature", learn_temperature)
         super().__init__(module, loss)
 
     def init(self) -> MetricParams:

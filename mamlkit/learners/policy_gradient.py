@@ -95,7 +95,7 @@ class PolicyGradientMAML(MAML):
         self.trajectories = checks.check_int(name, "trajectories", trajectories, low=2)
         self.estimator = checks.check_choice(name, "estimator", estimator, tuple(ESTIMATORS))
         self.discount = checks.check_float(name, "discount", discount, above=0, high=1)
-        self.normalize = bool(normalize)
+        self.normalize = checks.check_bool(name, "normalize", normalize)
         super().__init__(module, environment.loss, lr=lr, steps=steps)
         later_lr = self.lr if later_lr is None else later_lr
         self.later_lr = checks.check_float(name, "later_lr", later_lr, low=0, high=LARGEST_LR)

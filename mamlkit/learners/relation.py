@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss, one_hot
 
+from mamlkit import checks
 from mamlkit.learners.metric import MetricParams, PrototypicalNetwork
 
 
@@ -29,6 +30,10 @@ class RelationNetwork(PrototypicalNetwork):
     def __init__(
         self, module: nn.Module, relation: nn.Module, loss: Callable[..., Tensor], *, ways: int
     ) -> None:
+        for name, part in (("module", module), ("relation", relation)):
+            if not isinstance(part, nn.Module):
+                got = checks.describe(part)
+                raise TypeError(f"RelationNetwork: {name} must be an nn.Module, got {got}")
         pair = nn.ModuleDict({"embedding": module, "relation": relation})
         super().__init__(pair, loss, ways=ways)
 

@@ -70,6 +70,7 @@ class InContextTransformer(nn.Module):
         check_heads("InContextTransformer", heads, width)
         check_inputs("InContextTransformer", inputs, code)
         layers = checks.check_int("InContextTransformer", "layers", layers, low=1)
+        deviation = checks.check_bool("InContextTransformer", "deviation", deviation)
         super().__init__()
         self.pair = coded_mlp(inputs + 1, width, width, code=code)
         self.query = coded_mlp(inputs, width, width, code=code)

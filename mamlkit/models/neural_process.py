@@ -106,6 +106,7 @@ class NeuralProcess(nn.Module):
 
 def check_inputs(caller: str, inputs: int, code: bool) -> None:
     """Raise for a position code of several columns, of which it would see one."""
+    code = checks.check_bool(caller, "code", code)
     if checks.check_int(caller, "inputs", inputs, low=1) > 1 and code:
         raise ValueError(
             f"{caller}: code=True is for one number in x, there are {inputs}; use code=False, or "
@@ -116,7 +117,7 @@ def check_inputs(caller: str, inputs: int, code: bool) -> None:
 def check_heads(caller: str, heads: int, width: int) -> None:
     """Raise unless a width can be shared out among so many heads."""
     heads = checks.check_int(caller, "heads", heads, low=1)
-    if width % heads:
+    if checks.check_int(caller, "width", width, low=1) % heads:
         raise ValueError(f"{caller}: a width of {width} cannot be shared out among {heads} heads")
 
 

@@ -97,8 +97,9 @@ def pad_tasks(tasks: Sequence[TaskBatch]) -> TaskBatch:
     def pad(tensors: Sequence[Tensor], fill: float | int) -> Tensor:
         return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=fill)
 
-    if isinstance(tasks, TaskBatch) or not tasks:
-        what = checks.describe(tasks) if isinstance(tasks, TaskBatch) else "none"
+    single = isinstance(tasks, list | tuple) and all(isinstance(task, TaskBatch) for task in tasks)
+    if not single or not tasks:
+        what = "none" if single else checks.describe(tasks)
         raise ValueError(f"pad_tasks: needs a list of tasks, got {what}; give [task, task, ...]")
     support_x, support_y, query_x, query_y = zip(*tasks, strict=True)
     return TaskBatch(

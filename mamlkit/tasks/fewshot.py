@@ -71,8 +71,8 @@ class FewShot:
         hint = "clean them before making tasks of them"
         checks.check_finite("FewShot", "images", images, hint=hint)
         self.ways = ways = checks.check_int("FewShot", "ways", ways, low=1)
-        self.rotations = checks.check_choice("FewShot", "rotations", rotations, (True, False))
-        self.mirrors = checks.check_choice("FewShot", "mirrors", mirrors, (True, False))
+        self.rotations = checks.check_bool("FewShot", "rotations", rotations)
+        self.mirrors = checks.check_bool("FewShot", "mirrors", mirrors)
         self.classes, self.examples = images.shape[:2]
         self.sizes = torch.as_tensor(sizes or [self.examples] * self.classes)
         if ways > self.classes:

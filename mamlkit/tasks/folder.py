@@ -47,7 +47,14 @@ def image_folder(
     """
     size = checks.check_int("image_folder", "size", size, low=1)
     least = checks.check_int("image_folder", "least", least, low=1)
-    folder = ImageFolder(root)  # raises FileNotFoundError
+    grey = checks.check_bool("image_folder", "grey", grey)
+    root = checks.check_path("image_folder", "root", root)
+    if not any(path.is_dir() for path in root.glob("*")):
+        raise FileNotFoundError(
+            f"image_folder: no folders in {str(root)!r}; it needs one for each class, with its "
+            "pictures inside"
+        )
+    folder = ImageFolder(root, allow_empty=True)  # what is empty is named below
     images = [[] for _ in folder.classes]
     for path, label in folder.samples:
         try:

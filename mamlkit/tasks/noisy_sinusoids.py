@@ -62,7 +62,12 @@ class ExactPredictive:
     ) -> None:
         self.noise = checks.check_float("ExactPredictive", "noise", noise, above=0)
         tasks = Sinusoids(device="cpu") if tasks is None else tasks
-        x, y = support
+        what = "waves, such as Sinusoids()"
+        checks.check_has("ExactPredictive", "tasks", tasks, what, "amplitude", "phase")
+        x, y = checks.check_pair("ExactPredictive", "support", support, "tensors, x and y")
+        checks.check_float_tensors("ExactPredictive", "support", (x, y), "such as task.support")
+        grid = checks.check_pair("ExactPredictive", "grid", grid, "numbers")
+        grid = [checks.check_int("ExactPredictive", "grid", number, low=1) for number in grid]
         self.amplitude = _midpoints(tasks.amplitude, grid[0]).to(x)
         self.phase = _midpoints(tasks.phase, grid[1]).to(x)
         error = y[..., None] - self._waves(x)  # [points, amplitudes, phases]

@@ -74,6 +74,10 @@ def omniglot(
     warns.
     """
     source = SPLITS[checks.check_choice("omniglot", "split", split, tuple(SPLITS))]
+    download = checks.check_bool("omniglot", "download", download)
+    for name, path in (("folder", folder), ("cache", cache)):
+        if path is not None:
+            checks.check_path("omniglot", name, path)
     cached = Path(cache or data_folder(), f"{source.archive}_{SIZE}.safetensors")
     characters = _read_cache(cached)
     if characters is None or characters.checksums() != source[2:]:
@@ -88,6 +92,8 @@ def without_validation(characters: Characters) -> tuple[Characters, Characters]:
     Of the background split: Balinese, Early Aramaic, Inuktitut, Mkhedruli and Tifinagh. Nothing
     should ever be chosen by looking at the evaluation split.
     """
+    what = 'Characters, such as omniglot("background")'
+    checks.check_has("without_validation", "characters", characters, what, "alphabets", "of")
     alphabets = sorted(set(characters.alphabets))
     if len(alphabets) < 6:
         raise ValueError(f"without_validation: {len(alphabets)} alphabets are too few, needs six")

@@ -57,7 +57,7 @@ class PointRobot:
         self.horizon = checks.check_int("PointRobot", "horizon", horizon, low=1)
         self.speed = checks.check_float("PointRobot", "speed", speed, above=0)
         self.tolerance = checks.check_float("PointRobot", "tolerance", tolerance, low=0)
-        self.reveal = bool(reveal)
+        self.reveal = checks.check_bool("PointRobot", "reveal", reveal)
         self.device = devices.resolve(device)
 
     def __repr__(self) -> str:

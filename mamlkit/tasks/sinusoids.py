@@ -76,7 +76,7 @@ class Sinusoids:
         self.phase = checks.check_interval("Sinusoids", "phase", phase)
         self.x = checks.check_interval("Sinusoids", "x", x)
         self.noise = checks.check_float("Sinusoids", "noise", noise, low=0)
-        self.reveal = bool(reveal)
+        self.reveal = checks.check_bool("Sinusoids", "reveal", reveal)
         self.device = devices.resolve(device)
 
     def __repr__(self) -> str:

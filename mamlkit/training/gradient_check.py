@@ -89,6 +89,7 @@ def check_meta_gradient(
     name = "check_meta_gradient"
     checks.check_has(name, "learner", learner, "a Learner, such as MAML(...)", "outer_loss")
     check_batch(name, batch)
+    tolerance = checks.check_float(name, "tolerance", tolerance, above=0)
     learner.check_classes(name, batch)
     if getattr(learner, "first_order", False):
         raise ValueError(

@@ -7,6 +7,7 @@ results/fuzz_api.json keeps how many calls there were and how they ended.
 """
 
 import contextlib
+import functools
 import io
 import json
 import re
@@ -22,6 +23,7 @@ import torch
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from torch.nn.functional import cross_entropy, mse_loss
 
 import mamlkit
@@ -29,6 +31,7 @@ from benchmarks.records import load_average, provenance, write
 from mamlkit.cli import main as command_line
 from mamlkit.show.widgets.objective import ObjectiveExplorer
 from mamlkit.show.widgets.pad import character
+from mamlkit.tasks.noisy_sinusoids import negative_log_likelihood as log_likelihood
 
 RESULTS = Path(__file__).parent / "results" / "fuzz_api.json"
 PACKAGE = str(Path(mamlkit.__file__).parent)
@@ -45,13 +48,26 @@ SENSELESS = [
     torch.zeros(6, 4, 1, 28, 28, dtype=torch.complex64), torch.nn.Identity(),
 ]  # fmt: skip
 """What stands in for a good argument. Large but possible numbers are left out: they take long."""
+# Records, which take what they are given; what stands behind `fit` and `evaluate`, which check; and
+# functions of tensors alone.
+LEFT_OUT = {
+    "Characters", "Evaluation", "MetaParams", "Run", "TaskBatch", "Waves",
+    "Learner", "MetaStep", "adapt", "accuracy", "masked", "relation_loss", "vinyals_split",
+}  # fmt: skip
+
+
+@functools.cache
+def pictures():
+    """Return a folder of two classes of two pictures."""
+    root = Path(tempfile.mkdtemp())
+    for name in ("a/1", "a/2", "b/1", "b/2"):
+        (root / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (9, 8)).save(root / f"{name}.png")
+    return root
 
 
 def good():
-    """Return each public name with arguments that work: `name -> (function, arguments)`.
-
-    All but `adapt`: it is the algorithm alone, and what calls it checks.
-    """
+    """Return each public name with arguments that work: `name -> (function, arguments)`."""
     torch.manual_seed(0)
     sines = mamlkit.Sinusoids(device="cpu")
     maml = mamlkit.MAML(mamlkit.SineNetwork(hidden=(4,)), mse_loss, lr=0.01)
@@ -68,6 +84,13 @@ def good():
     training |= {"progress": False, "schedule": None, "clip": 1.0, "max_skipped": 0, "seed": 0}
     training |= {"microbatch": None, "params": None, "validate": None, "checkpoint_every": 1}
     training |= {"keep_last": 1, "log": None}
+    from_images = {"loss": cross_entropy, "ways": 2}
+    body = network().body
+    mixed = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(128, 1))
+    predictive = {"loss": log_likelihood}
+    robot, bandits = mamlkit.PointRobot(horizon=3, device="cpu"), mamlkit.Bandits(device="cpu")
+    actor = mamlkit.RecurrentActor(10, 5, hidden=4)
+    task = batch.task(0)
     table = {
         "Sinusoids": {"amplitude": (0.1, 5.0), "phase": (0.0, 3.0), "x": (-5.0, 5.0), "noise": 0.1},
         "SineNetwork": {"inputs": 1, "hidden": (4, 4)},
@@ -91,16 +114,52 @@ def good():
         "ImplicitMAML": {**inner, "steps": 2, "strength": 1.0},
         "sine": {"x": x, "amplitude": 1.0, "phase": 0.5},
         "shuffled_split": {"seed": 0},
+        "NoisySinusoids": {"noise": 0.1, "device": "cpu"},
+        "ExactPredictive": {"support": task.support, "noise": 0.1, "tasks": None, "grid": (4, 4)},
+        "LinearTasks": {"inputs": 2, "noise": 0.1, "pool": None, "pool_seed": 0, "device": "cpu"},
+        "Sequences": {"features": torch.zeros(6, 4, 3), "ways": 2, "device": "cpu"},
+        "Bandits": {"arms": 2, "pulls": 3, "device": "cpu"},
+        "BestPlayer": {"arms": 2, "pulls": 2},
+        "PointRobot": {"square": (-0.5, 0.5), "horizon": 3, "speed": 0.1, "tolerance": 0.01,
+                       "reveal": False, "device": "cpu"},
+        "image_folder": {"root": pictures(), "size": 8, "grey": False, "least": 2},
+        "omniglot": {"split": "evaluation", "folder": None, "cache": None, "download": False},
+        "without_validation": {"characters": mamlkit.omniglot("background")},
+        "pad_tasks": {"tasks": [task, task]},
+        "NeuralProcess": {"width": 8, "inputs": 1, "code": False},
+        "AttentiveProcess": {"width": 8, "heads": 2, "inputs": 1, "code": False},
+        "InContextTransformer": {"inputs": 1, "width": 8, "layers": 1, "heads": 2,
+                                 "deviation": True, "code": False},
+        "LinearSelfAttention": {"inputs": 2},
+        "LSTMReader": {"inputs": 4, "hidden": 4, "outputs": 2},
+        "GaussianPolicy": {"observations": 2, "actions": 2, "hidden": (4,), "std": 1.0},
+        "RecurrentActor": {"observations": 4, "actions": 2, "hidden": 4},
+        "PrototypicalNetwork": {"module": body, **from_images, "distance": "euclidean",
+                                "temperature": 1.0, "learn_temperature": False},
+        "MatchingNetwork": {"module": body, **from_images, "distance": "cosine"},
+        "RelationNetwork": {"module": body, "relation": mixed, **from_images},
+        "ConditionalNeuralProcess": {"module": mamlkit.NeuralProcess(width=8), **predictive},
+        "AttentiveNeuralProcess": {"module": mamlkit.AttentiveProcess(width=8), **predictive},
+        "InContextLearner": {"module": mamlkit.LinearSelfAttention(1), "loss": mse_loss,
+                             "vary_shots": False},
+        "RecurrentLearner": {"module": mamlkit.LSTMReader(4, 4, 2), "loss": cross_entropy},
+        "PolicyGradientMAML": {"module": mamlkit.GaussianPolicy(hidden=(4,)), "environment": robot,
+                               "lr": 0.1, "later_lr": None, "steps": 1, "trajectories": 2,
+                               "estimator": "dice", "discount": 0.9},
+        "RecurrentPolicy": {"module": actor, "environment": bandits, "value": 0.5, "entropy": 0.1},
+        "check_meta_gradient": {"learner": maml, "batch": batch, "params": None,
+                                "tolerance": 1e-6, "seed": 0},
     }  # fmt: skip
-    public = {
-        name: (getattr(mamlkit, name), arguments)
-        for name, arguments in table.items()
-        if hasattr(mamlkit, name)
-    }
+    assert {*table} | LEFT_OUT == {*mamlkit.__all__}
+    public = {name: (getattr(mamlkit, name), arguments) for name, arguments in table.items()}
     return {
         **public,
         "Sinusoids.sample": (sines.sample, {"tasks": 2, **few}),
         "FewShot.sample": (episodes.sample, {"tasks": 2, "shots": 1, "queries": 1}),
+        "LinearTasks.sample": (
+            mamlkit.LinearTasks(2, device="cpu").sample,
+            {"tasks": 2, "shots": 1, "queries": 1},
+        ),
         "pretrained.load": (mamlkit.pretrained.load, {"name": "sinusoid-maml", "device": "cpu"}),
         "ObjectiveExplorer": (
             ObjectiveExplorer,
