@@ -57,7 +57,6 @@ GROUPS = {  # what adapts: our methods, by the end of a recipe's name, then the 
 }  # fmt: skip
 QUERIES = {"together": "K of each class", "fifteen": "15 of each class", "apart": "each alone"}
 FULL = 60_000  # iterations of the paper's recipe
-SHORT = 10_000  # a run of fewer has begun, and is no result
 POINTS = 8  # of a curve
 HEAD = (
     "| | split | queries in one batch | 5-way 1-shot | 5-way 5-shot | 20-way 1-shot "
@@ -98,8 +97,7 @@ def report(rows):
     """Return the tables of ACCURACY.md: those of notebook 07, and every run."""
     lines = [
         _line(row["recipe"], row["split"], row["seed"], _cell(row["together"], 0), _steps(row),
-              _cell(row["together"], _steps(row)),
-              _cell(row["apart"], _steps(row)) if "apart" in row else "–",
+              _cell(row["together"], _steps(row)), _cell(row["apart"], _steps(row)),
               f"{row['iterations']:,}", f"{row['seconds']:,.0f}")
         for row in rows
         if "together" in row
@@ -194,9 +192,9 @@ def _methods(rows, methods):
 
 
 def _longest(rows, recipe, split):
-    """Return the runs of a recipe that were trained as long as any of it."""
+    """Return the runs of a recipe that were tested and trained as long as any of it."""
     runs = [row for row in rows if (row["recipe"], row["split"]) == (recipe, split)]
-    runs = [row for row in runs if row["iterations"] >= SHORT]
+    runs = [row for row in runs if any(mode in row for mode in QUERIES)]
     most = max((row["iterations"] for row in runs), default=0)
     return [row for row in runs if row["iterations"] == most]
 

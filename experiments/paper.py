@@ -33,15 +33,17 @@ VALIDATION_SEED, VALIDATION_TASKS = 2_000_000, 600
 @click.option("--every", type=int, default=1_000, show_default=True, help="Validate so often.")
 @click.option("--runs", type=click.Path(path_type=Path), default=RUNS, help="Checkpoints.")
 @click.option("--out", type=click.Path(path_type=Path), help="Of weights and card of a whole run.")
-@click.option("--together", is_flag=True, help="Test the first way only: the others take long.")
+@click.option("--curve", is_flag=True, help="No test: a run that has only begun.")
 @click.option("--device", default="cpu", show_default=True, help="Or cuda.")
-def main(recipe, seed, iterations, every, runs, out, together, device):
+def main(recipe, seed, iterations, every, runs, out, curve, device):
     """Train and test one recipe. Other rows of paper.json stay."""
+    if curve and out:
+        raise click.UsageError("--out is for a whole training and test: a card would say so")
     torch.set_num_threads(1)
     load = load_average()
-    row = measure(recipe, seed, iterations, every, runs, out, together, device)
+    row = measure(recipe, seed, iterations, every, runs, out, curve, device)
     command = f"python -m experiments.paper --recipe {recipe} --seed {seed}"
-    command += f" --iterations {iterations} --every {every}" + " --together" * together
+    command += f" --iterations {iterations} --every {every}" + " --curve" * curve
     row["run"] = provenance(load, command + f" --device {device}" * (device != "cpu"))
     upsert(RESULTS, row, key)
 
@@ -51,7 +53,7 @@ def key(row):
     return row["recipe"], row["seed"], row["iterations"]
 
 
-def measure(name, seed, iterations, every, runs, out, together, device):
+def measure(name, seed, iterations, every, runs, out, curve, device):
     """Train and test once; return what paper.json keeps of it."""
     device = devices.resolve(device)
     recipe = RECIPES[name]
@@ -68,9 +70,10 @@ def measure(name, seed, iterations, every, runs, out, together, device):
         ).mean[-1]
     run = recipe.train(checkpoint=runs / f"{name}-{seed}", **options)
     test = partial(recipe.test, run.params, device=device)  # the same episodes for all three
-    tests = {"together": test()}
-    if not together:
-        tests |= {"fifteen": test(queries=15), "apart": test(queries=1, transductive=False)}
+    tests = {}
+    if not curve:
+        apart = test(queries=1, transductive=False)
+        tests = {"together": test(), "fifteen": test(queries=15), "apart": apart}
     if out and run.iterations == recipe.training["iterations"]:  # what the card says
         command = f"mamlkit train {name} --seed {seed}"
         pretrained.save(out, name, run, tests["together"], command=command, seed=seed)
