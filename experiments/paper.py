@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 import torch
 
-from benchmarks.records import ROOT, load_average, provenance, upsert
+from benchmarks.records import ROOT, load_average, provenance, read, upsert
 from experiments.accuracy import percent
 from mamlkit import Evaluation, devices, evaluate, pretrained
 from mamlkit.recipes import RECIPES
@@ -39,6 +39,9 @@ def main(recipe, seed, iterations, every, runs, out, curve, device):
     """Train and test one recipe. Other rows of paper.json stay."""
     if curve and out:
         raise click.UsageError("--out is for a whole training and test: a card would say so")
+    here = {"recipe": recipe, "seed": seed, "iterations": iterations}
+    if curve and any(key(row) == key(here) and "together" in row for row in read(RESULTS, [])):
+        raise click.UsageError("this run is tested: --curve would forget it")
     torch.set_num_threads(1)
     load = load_average()
     row = measure(recipe, seed, iterations, every, runs, out, curve, device)

@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
@@ -76,6 +77,7 @@ def check_choice(caller: str, name: str, value: Any, known: Sequence, other: str
 
 def check_bool(caller: str, name: str, value: Any) -> bool:
     """Return `value`, or raise: True or False."""
+    value = bool(value) if isinstance(value, np.bool_) else value
     return check_choice(caller, name, value, (True, False))
 
 

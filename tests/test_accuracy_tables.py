@@ -72,7 +72,7 @@ def test_each_run_says_how_it_came_about(rows):
 def test_before_adaptation_is_chance_in_every_row(rows):
     for row in rows:
         ways = int(re.search(r"(\d+)way", row["recipe"])[1])
-        for mode in {"together", "apart"} & row.keys():
+        for mode in () if "--curve" in row["run"]["command"] else ("together", "apart"):
             if len(row[mode]["mean"]) == 1:
                 continue  # a prototypical network takes no step, and this is its answer
             mean, interval = row[mode]["mean"][0], row[mode]["interval"][0]

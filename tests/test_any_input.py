@@ -1,5 +1,6 @@
 """What other libraries' users stumbled over: it works, or a sentence says so before any work."""
 
+import copy
 import random
 import subprocess
 import sys
@@ -14,12 +15,13 @@ from gradients import distance
 from torch import nn
 from torch.nn import functional
 from torch.nn.functional import cross_entropy, mse_loss
-from torchvision.ops import StochasticDepth
+from torchvision.ops import FrozenBatchNorm2d, StochasticDepth
 
 from mamlkit import (
     MAML,
     FewShot,
     FirstOrderMAML,
+    Learner,
     MetaStep,
     PrototypicalNetwork,
     TaskBatch,
@@ -206,6 +208,29 @@ def test_the_module_is_what_it_was(how, kind, own):
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
     assert {*vars(module)} == names
     assert module(torch.zeros(2, 4)).shape == (2, 3)
+
+
+def test_a_part_has_its_tied_parameters_and_keeps_its_buffers():
+    torch.manual_seed(0)
+    module = nn.ModuleDict({"encoder": Own("in place"), "decoder": Net()})
+    module["decoder"].second.weight = module["encoder"].second.weight
+    learner, x = Learner(module, mse_loss), torch.randn(2, 4)
+    params = {name: value + 1 for name, value in learner.init().items()}
+    assert "decoder.second.weight" not in params
+    moved = copy.deepcopy(module)
+    with torch.no_grad():
+        for parameter in moved.parameters():
+            parameter += 1
+    for part in module:
+        torch.testing.assert_close(learner.call(params, x, part=part), moved[part](x))
+    assert not module["encoder"].mean.any() and moved["encoder"].mean.any()
+
+
+def test_constant_statistics_are_no_running_ones():
+    frozen = FrozenBatchNorm2d(2)
+    module = nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.Conv2d(1, 2, 2), frozen, nn.Flatten())
+    maml = MAML(nn.Sequential(module, nn.Linear(2, 3)), cross_entropy, lr=0.1)
+    fit(maml, Vectors(), compile=False, **TRAINING)
 
 
 @pytest.mark.parametrize("kind", [nn.BatchNorm2d, nn.SyncBatchNorm, nn.InstanceNorm2d])

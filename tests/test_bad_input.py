@@ -267,14 +267,14 @@ BAD = {
         lambda: pad_tasks(Sinusoids(device="cpu").sample(4, 2, 2)),
         "pad_tasks: needs a list of tasks, got TaskBatch...give [task, task, ...]",
     ),
-    "nothing to pad": (lambda: pad_tasks([]), "pad_tasks: needs a list of tasks, got none"),
+    "nothing to pad": (lambda: pad_tasks([]), "pad_tasks: needs a list of tasks, got "),
     "a transformer that never looks": (
         lambda: InContextTransformer(layers=0),
         "layers must be at least 1, got 0",
     ),
     "images for a sequence": (
         lambda: Sequences(IMAGES, ways=5),
-        "features must be [classes, examples, features], their shape is [6, 20, 1, 8, 8]",
+        "features must be a tensor [classes, examples, features], got Tensor of shape (6, 20, 1",
     ),
     "a policy without units": (
         lambda: GaussianPolicy(hidden=0),

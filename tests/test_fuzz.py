@@ -31,7 +31,8 @@ def test_names_changed_in_an_archive_are_noticed(tmp_path):
         read(good.replace(b"Runes", b"Ruins"))
 
 
-def test_senseless_calls_end_in_a_sentence():
+def test_senseless_calls_end_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # "cpu" is a path, too
     calls, commands = Counter(), Counter()
     fuzz_api.call_api(6, calls)
     fuzz_api.call_command_line(20, commands)

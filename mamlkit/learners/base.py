@@ -48,6 +48,9 @@ class Learner:
             )
         self.module = module
         self.loss = checks.check_callable(kind, "loss", loss, "for example torch's mse_loss")
+        kept = {id(parameter): name for name, parameter in module.named_parameters()}
+        every = module.named_parameters(remove_duplicate=False)
+        self._kept = {name: kept[id(parameter)] for name, parameter in every}  # of tied ones, one
         _refuse_running_statistics(self)
         for name, parameter in module.named_parameters():
             if isinstance(parameter, nn.parameter.UninitializedParameter):
@@ -153,10 +156,12 @@ class Learner:
         params: by their names in the whole module. part: a submodule that is called in its place,
             such as "body".
         """
-        module, start = self.module.get_submodule(part), f"{part}." if part else ""
-        own = {n.removeprefix(start): value for n, value in params.items() if n.startswith(start)}
+        module = self.module.get_submodule(part)
+        if part:
+            own = {n: k for n, k in self._kept.items() if n.startswith(f"{part}.") and k in params}
+            params = {n.removeprefix(f"{part}."): params[kept] for n, kept in own.items()}
         buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
-        return functional_call(module, {**buffers, **own}, inputs)
+        return functional_call(module, {**buffers, **params}, inputs)
 
     def task_loss(self, params: Params, x: Tensor, y: Tensor) -> Tensor:
         """Return the loss of these parameters on one set of points, a scalar."""
@@ -192,12 +197,13 @@ class Learner:
 
 def _refuse_running_statistics(learner: Learner) -> None:
     for name, layer in learner.module.named_modules():
-        if getattr(layer, "running_mean", None) is not None:
-            kind, features = type(layer).__name__, getattr(layer, "num_features", "...")
+        # torchvision's FrozenBatchNorm2d has a mean that does not run, and no flag.
+        if hasattr(layer, "track_running_stats") and layer.running_mean is not None:
+            kind = type(layer).__name__
             raise ValueError(
                 f"{type(learner).__name__}: {kind} '{name}' keeps running statistics, which would "
                 "mix the tasks and leak from one to the next. Use "
-                f"{kind}({features}, track_running_stats=False) for the statistics of "
+                f"{kind}({layer.num_features}, track_running_stats=False) for the statistics of "
                 "each batch, as the paper does (torch.func.replace_all_batch_norm_modules_(module) "
                 "makes that of all layers whose flag is still True), or nn.GroupNorm"
             )

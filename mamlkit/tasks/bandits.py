@@ -149,6 +149,11 @@ class BestPlayer:
 
     def worth_of(self, arms: tuple[tuple[int, int], ...], arm: tuple[int, int]) -> float:
         """Return the expected reward from here on if this arm is pulled now, and the best after."""
+        if sum(map(sum, arms)) >= self.pulls:
+            raise ValueError(
+                f"BestPlayer: it plans for {self.pulls} pulls and is asked for one more; make one "
+                "with the pulls of the game"
+            )
         rest = list(arms)
         rest.remove(arm)
         wins, losses = arm
@@ -160,10 +165,5 @@ class BestPlayer:
         """Return the worth of each arm; equal ones in a random order."""
         counts = torch.stack([wins, losses], dim=-1).int().tolist()
         games = [tuple(map(tuple, game)) for game in counts]
-        if any(sum(map(sum, game)) >= self.pulls for game in games):
-            raise ValueError(
-                f"BestPlayer: it plans for {self.pulls} pulls and is asked for one more; make one "
-                "with the pulls of the game"
-            )
         worth = [[self.worth_of(tuple(sorted(game)), arm) for arm in game] for game in games]
         return torch.tensor(worth).to(noise) + 1e-6 * noise

@@ -1,7 +1,7 @@
 """The shape in which tasks travel from a distribution to a learner."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -97,10 +97,11 @@ def pad_tasks(tasks: Sequence[TaskBatch]) -> TaskBatch:
     def pad(tensors: Sequence[Tensor], fill: float | int) -> Tensor:
         return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=fill)
 
-    single = isinstance(tasks, list | tuple) and all(isinstance(task, TaskBatch) for task in tasks)
-    if not single or not tasks:
-        what = "none" if single else checks.describe(tasks)
-        raise ValueError(f"pad_tasks: needs a list of tasks, got {what}; give [task, task, ...]")
+    given = tasks
+    tasks = list(tasks) if isinstance(tasks, Iterable) and not isinstance(tasks, TaskBatch) else []
+    if not tasks or not all(isinstance(task, TaskBatch) for task in tasks):
+        got = checks.describe(given)
+        raise ValueError(f"pad_tasks: needs a list of tasks, got {got}; give [task, task, ...]")
     support_x, support_y, query_x, query_y = zip(*tasks, strict=True)
     return TaskBatch(
         pad(support_x, 0),

@@ -96,7 +96,6 @@ def ridge(
     tensor([[0.5000],
             [0.5000]])
     """
-    noise = checks.check_float("ridge", "noise", noise, low=0)
     support_x, y = support
     penalty = noise**2 * torch.eye(support_x.shape[-1]).to(support_x)
     return x @ torch.linalg.solve(support_x.mT @ support_x + penalty, support_x.mT @ y)
@@ -117,7 +116,8 @@ def posterior_over_pool(
     >>> posterior_over_pool((x, torch.tensor([[3.0]])), x, 0.5, pool)
     tensor([[3.]])
     """
-    noise = checks.check_float("posterior_over_pool", "noise", noise, above=0)
+    if not noise > 0:
+        raise ValueError(f"posterior_over_pool: noise must be above 0, got {noise}")
     support_x, y = support
     likelihood = -((y - support_x @ pool.T) ** 2).sum(0) / (2 * noise**2)
     return x @ (likelihood.softmax(0) @ pool)[:, None]

@@ -37,10 +37,10 @@ class Sequences:
         device: str | torch.device = "auto",
     ) -> None:
         checks.check_float_tensors("Sequences", "features", features, "use features.float()")
-        if features.ndim != 3:
+        if not isinstance(features, Tensor) or features.ndim != 3:
             raise ValueError(
-                "Sequences: features must be [classes, examples, features], their shape is "
-                f"{[*features.shape]}; flatten images with features.flatten(2)"
+                "Sequences: features must be a tensor [classes, examples, features], got "
+                f"{checks.describe(features)}; flatten images with features.flatten(2)"
             )
         images = features[:, :, None, None]  # one row of so many pixels, in one channel
         self.episodes = FewShot(images, ways, device=device)

@@ -45,7 +45,8 @@ SENSELESS = [
     "cpu", b"bytes", (), (1,), (2, 1), (-1.0, 1.0), [], [3], {}, {"a": 1}, object(), len,
     np.int64(4), np.float32(0.1), np.zeros(3), torch.zeros(0), torch.zeros(3), torch.zeros(2, 2),
     torch.full((2, 3), torch.nan), torch.zeros(3, dtype=torch.long), torch.zeros(1, 2, 1, 4, 4),
-    torch.zeros(6, 4, 1, 28, 28, dtype=torch.complex64), torch.nn.Identity(),
+    torch.zeros(6, 4, 1, 28, 28, dtype=torch.complex64), [torch.zeros(4, 3)] * 6,
+    torch.nn.Identity(),
 ]  # fmt: skip
 """What stands in for a good argument. Large but possible numbers are left out: they take long."""
 # Records, which take what they are given; what stands behind `fit` and `evaluate`, which check; and
@@ -66,6 +67,7 @@ def pictures():
     return root
 
 
+@functools.cache
 def good():
     """Return each public name with arguments that work: `name -> (function, arguments)`."""
     torch.manual_seed(0)
@@ -123,8 +125,9 @@ def good():
         "PointRobot": {"square": (-0.5, 0.5), "horizon": 3, "speed": 0.1, "tolerance": 0.01,
                        "reveal": False, "device": "cpu"},
         "image_folder": {"root": pictures(), "size": 8, "grey": False, "least": 2},
-        "omniglot": {"split": "evaluation", "folder": None, "cache": None, "download": False},
-        "without_validation": {"characters": mamlkit.omniglot("background")},
+        "omniglot": {"split": "evaluation"},  # in no other folder, and from no network
+        "without_validation": {"characters": mamlkit.glyphs(6, drawings=2, size=12)._replace(
+            alphabets=tuple("abcdef"))},
         "pad_tasks": {"tasks": [task, task]},
         "NeuralProcess": {"width": 8, "inputs": 1, "code": False},
         "AttentiveProcess": {"width": 8, "heads": 2, "inputs": 1, "code": False},
@@ -249,4 +252,5 @@ def main(examples, lines):
         click.echo(f"{name}: {how} ({times} times)")
     if strange:
         raise click.ClickException(f"{len(strange)} kinds of unexplained ends")
-    write(RESULTS, {**summary, "run": provenance(load, "python -m tests.stress fuzz_api")})
+    command = f"python -m tests.stress fuzz_api --examples {examples} --lines {lines}"
+    write(RESULTS, {**summary, "run": provenance(load, command)})

@@ -27,7 +27,7 @@ class Pad(anywidget.AnyWidget):
     strokes: lists of points (x, y), as shares of the side, from the top left corner.
     label: what the pad is for, above it.
 
-    Written with anywidget, which runs in JupyterLab, Notebook 7, VS Code and Voilà alike; what it
+    Written with anywidget, which runs in JupyterLab, Notebook 7 and VS Code alike; what it
     needs is a hundred lines. The canvas widgets that exist (ipycanvas, ipyevents) report single
     events of the mouse, and strokes would have to be made of them in Python.
 
