@@ -35,14 +35,7 @@ def assumptions(learner, params, task):
     *_, phi = learner.inner_loop(params, task.support, learner.steps, True)
     phi = {name: value.detach() for name, value in phi.items()}
     pulled = {n: g + learner.strength * (phi[n] - params[n]) for n, g in slope(phi).items()}
-    more, stronger = learner.damping
-
-    def product(v):
-        dot = lambda p: sum((g * v[n]).sum() for n, g in slope(p).items())
-        curved = grad(dot)(phi)
-        return {n: (1 + more) * v[n] + curved[n] / (learner.strength + stronger) for n in v}
-
-    b = grad(learner.task_loss)(phi, *task.query)
+    product, b = learner.equation(phi, task.support), grad(learner.task_loss)(phi, *task.query)
     solution = conjugate_gradients(product, b, learner.iterations)
     solved = product(solution)
     residual = norm({n: solved[n] - b[n] for n in b}) / norm(b)

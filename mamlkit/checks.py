@@ -58,12 +58,10 @@ def _check_bounds(
         raise ValueError(f"{caller}: {name} must be at most {high}, got {value}{_then(hint)}")
 
 
-def check_interval(
-    caller: str, name: str, value: Any, *, low: float | None = None
-) -> tuple[float, float]:
+def check_interval(caller: str, name: str, value: Any) -> tuple[float, float]:
     """Return `value` as two finite floats, the first not above the second, or raise."""
     first, second = check_pair(caller, name, value, "numbers (low, high)")
-    first = check_float(caller, f"the lower end of {name}", first, low=low)
+    first = check_float(caller, f"the lower end of {name}", first)
     return first, check_float(caller, f"the upper end of {name}", second, low=first)
 
 
@@ -125,17 +123,17 @@ def check_has(caller: str, name: str, value: Any, what: str, *attributes: str) -
     return value
 
 
-def check_tensors(caller: str, name: str, value: Any, hint: str, *, low: int = 1) -> Any:
-    """Return `value`, or raise: a dict (or any nest) of `low` tensors or more, nothing else."""
+def check_tensors(caller: str, name: str, value: Any, hint: str) -> Any:
+    """Return `value`, or raise: a tensor, or a dict (or any nest) of one or more, nothing else."""
     leaves = tree_leaves(value)
-    if len(leaves) < low or not all(isinstance(leaf, Tensor) for leaf in leaves):
+    if not leaves or not all(isinstance(leaf, Tensor) for leaf in leaves):
         raise TypeError(f"{caller}: {name} must be tensors, got {describe(value)}; {hint}")
     return value
 
 
-def check_float_tensors(caller: str, name: str, value: Any, hint: str, *, low: int = 1) -> Any:
+def check_float_tensors(caller: str, name: str, value: Any, hint: str) -> Any:
     """Return `value`, or raise: tensors of real numbers, which can have gradients."""
-    for leaf in tree_leaves(check_tensors(caller, name, value, hint, low=low)):
+    for leaf in tree_leaves(check_tensors(caller, name, value, hint)):
         if not leaf.is_floating_point():
             raise TypeError(f"{caller}: {name} must be floats, got {leaf.dtype}; {hint}")
     return value

@@ -67,21 +67,25 @@ class ImplicitMAML(MAML):
         pull = lambda name: self.strength * (fast_weights[name] - params[name])
         return {n: w - self.lr * (slope[n] + pull(n)).detach() for n, w in fast_weights.items()}
 
-    def outer_loss(self, params: Params, task: TaskBatch) -> Tensor:
-        """Return the query loss at φ, with the implicit gradient for its gradient."""
-        start = {name: value.detach() for name, value in params.items()}
-        *_, phi = self.inner_loop(start, task.support, self.steps, True)
-        phi = {name: value.detach() for name, value in phi.items()}
-        slope = lambda theta: grad(self.task_loss)(theta, *task.support)
+    def equation(self, phi: Params, support: tuple[Tensor, Tensor]) -> Callable[[Params], Params]:
+        """Return v ↦ the left side of the equation for the implicit gradient, damped, at φ."""
+        slope = lambda theta: grad(self.task_loss)(theta, *support)
         more, stronger = self.damping
 
         def product(v: Params) -> Params:
             curved = grad(lambda theta: _dot(slope(theta), v))(phi)  # the Hessian times v
             return {n: (1 + more) * v[n] + curved[n] / (self.strength + stronger) for n in v}
 
-        direction = conjugate_gradients(
-            product, grad(self.task_loss)(phi, *task.query), self.iterations
-        )
+        return product
+
+    def outer_loss(self, params: Params, task: TaskBatch) -> Tensor:
+        """Return the query loss at φ, with the implicit gradient for its gradient."""
+        start = {name: value.detach() for name, value in params.items()}
+        *_, phi = self.inner_loop(start, task.support, self.steps, True)
+        phi = {name: value.detach() for name, value in phi.items()}
+        product = self.equation(phi, task.support)
+        query = grad(self.task_loss)(phi, *task.query)
+        direction = conjugate_gradients(product, query, self.iterations)
         along = _dot(params, {name: value.detach() for name, value in direction.items()})
         return along - along.detach() + self.task_loss(phi, *task.query).detach()
 

@@ -6,12 +6,12 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from mamlkit import checks
+from mamlkit.models.layers import mlp
 from mamlkit.models.neural_process import (
     MeanAndDeviation,
     check_heads,
     check_inputs,
     coded_mlp,
-    mlp,
 )
 
 

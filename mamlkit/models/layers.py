@@ -1,11 +1,21 @@
-"""Norms without running statistics; a convolution that stays a matrix product under vmap."""
+"""Norms without running statistics, patches for a convolution, and a stack of linear layers."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
+
+
+def mlp(*widths: int) -> nn.Sequential:
+    """Return a stack of linear layers of these widths with ReLU between them.
+
+    >>> mlp(2, 64, 1)(torch.zeros(5, 2)).shape
+    torch.Size([5, 1])
+    """
+    layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.ReLU())]
+    return nn.Sequential(*layers[:-1])
 
 
 class PatchConv2d(nn.Module):

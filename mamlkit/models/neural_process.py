@@ -1,23 +1,12 @@
 """Parts of neural processes: an encoder of pairs, a decoder of mean and deviation, attention."""
 
-from itertools import pairwise
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention, softplus
 
 from mamlkit import checks
-
-
-def mlp(*widths: int) -> nn.Sequential:
-    """Return a stack of linear layers of these widths with ReLU between them.
-
-    >>> mlp(2, 64, 1)(torch.zeros(5, 2)).shape
-    torch.Size([5, 1])
-    """
-    layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.ReLU())]
-    return nn.Sequential(*layers[:-1])
+from mamlkit.models.layers import mlp
 
 
 class MeanAndDeviation(nn.Module):

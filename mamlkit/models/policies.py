@@ -1,13 +1,13 @@
 """Policies: networks whose output is a distribution of actions."""
 
 from functools import partial
-from itertools import pairwise
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from mamlkit import checks
+from mamlkit.models.layers import mlp
 
 
 class GaussianPolicy(nn.Module):
@@ -38,8 +38,7 @@ class GaussianPolicy(nn.Module):
         count = partial(checks.check_int, "GaussianPolicy", low=1)
         hidden = hidden if isinstance(hidden, tuple | list) else (hidden,)
         widths = [count("observations", observations), *(count("hidden", n) for n in hidden)]
-        layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.ReLU())]
-        self.mean = nn.Sequential(*layers, nn.Linear(widths[-1], count("actions", actions)))
+        self.mean = mlp(*widths, count("actions", actions))
         std = checks.check_float("GaussianPolicy", "std", std, above=0)
         self.log_std = nn.Parameter(torch.full((actions,), std).log())
 
