@@ -61,7 +61,8 @@ class PrototypicalNetwork(Learner):
     def init(self) -> MetricParams:
         """Copy the module's trainable parameters; beside them log τ, if it is learned."""
         weights = super().init()
-        start = next(iter(weights.values())).new_tensor(self.temperature).log()
+        like = next(iter(weights.values()), torch.zeros(()))
+        start = like.new_tensor(self.temperature).log()
         return MetricParams(weights, {"log": start} if self.learn_temperature else {})
 
     def embed(self, params: MetricParams, x: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Policies: networks whose output is a distribution of actions."""
 
+import math
 from functools import partial
 
 import torch
@@ -40,7 +41,7 @@ class GaussianPolicy(nn.Module):
         widths = [count("observations", observations), *(count("hidden", n) for n in hidden)]
         self.mean = mlp(*widths, count("actions", actions))
         std = checks.check_float("GaussianPolicy", "std", std, above=0)
-        self.log_std = nn.Parameter(torch.full((actions,), std).log())
+        self.log_std = nn.Parameter(torch.full((actions,), math.log(std)))
 
     def forward(
         self, observations: Float[Tensor, "*batch observations"]

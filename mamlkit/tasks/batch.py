@@ -146,7 +146,8 @@ def check_batch(caller: str, batch: TaskBatch, tasks: int | None = None) -> None
     form = "a distribution's sample(tasks, ...) returns TaskBatch(support_x, support_y, query_x, "
     form += "query_y) of tensors that all lead with the tasks"
     if not isinstance(batch, TaskBatch) or not all(isinstance(t, Tensor) for t in batch):
-        kinds = ", ".join(type(part).__name__ for part in batch) if batch else ""
+        parts = batch if isinstance(batch, tuple) else ()
+        kinds = ", ".join(type(part).__name__ for part in parts)
         raise TypeError(f"{caller}: got a {type(batch).__name__} of ({kinds:.60}); {form}")
     shapes = {name: tuple(tensor.shape) for name, tensor in batch._asdict().items()}
     tasks = tasks or (shapes["support_x"] or (0,))[0]
