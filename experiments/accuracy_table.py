@@ -151,8 +151,8 @@ def _curves(rows):
         places = {round(i * (len(points) - 1) / (POINTS - 1)) for i in range(POINTS)}
         shown = [points[place] for place in sorted(places)] if points else []
         if shown:
-            told = " · ".join(f"{done:,}: {value:.1f}" for done, value in shown)
-            lines.append(_line(row["recipe"], row["seed"], told))
+            text = " · ".join(f"{done:,}: {value:.1f}" for done, value in shown)
+            lines.append(_line(row["recipe"], row["seed"], text))
     return "\n".join(lines)
 
 

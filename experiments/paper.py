@@ -5,6 +5,7 @@ at 600 validation tasks now and then where the split has a validation part, and 
 on 1,000 new tasks in three ways: as many queries of each class together as there are shots (the
 paper's), fifteen of each together, and one of each class, each alone beside the support set. The
 support sets are the same, so what each way is harder by is a paired difference, in points.
+With --curve a run that has only begun is not tested.
 Everything goes to results/paper.json; no iteration is chosen, the last one counts.
 One thread: two runs side by side get more done on two cores than one run on both. The device draws
 the tasks, so a seed names other tasks on a GPU than on a CPU.

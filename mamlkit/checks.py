@@ -86,6 +86,20 @@ def check_path(caller: str, name: str, value: Any) -> Path:
     return Path(value)
 
 
+def check_counts(caller: str, tasks: int, shots: int, queries: int) -> tuple[int, int, int]:
+    """Return how many tasks, shots and queries to draw, or raise: one of each or more."""
+    counts = {"tasks": tasks, "shots": shots, "queries": queries}
+    return tuple(check_int(caller, name, count, low=1) for name, count in counts.items())
+
+
+def check_module(caller: str, name: str, value: Any, hint: str = "") -> torch.nn.Module:
+    """Return `value`, or raise: an `nn.Module`."""
+    if not isinstance(value, torch.nn.Module):
+        what = f"{name} must be an nn.Module, got {describe(value)}"
+        raise TypeError(f"{caller}: {what}{_then(hint)}")
+    return value
+
+
 def check_callable(
     caller: str, name: str, value: Any, hint: str, arguments: int | None = None
 ) -> Callable:

@@ -9,7 +9,7 @@ import torch
 from click.testing import CliRunner
 
 from benchmarks import records
-from experiments import accuracy, accuracy_table, omniglot_variants, search
+from experiments import accuracy, accuracy_table, omniglot_variants, paper, search
 from mamlkit.devices import generator
 from mamlkit.recipes import RECIPES
 from mamlkit.recipes.omniglot import DATA
@@ -121,6 +121,12 @@ def test_the_log_of_tries_is_what_was_measured():
 def test_a_try_refuses_what_it_does_not_know():
     result = CliRunner().invoke(search.main, ['{"learner": "MAML", "depth": 5}'])
     assert result.exit_code != 0 and "settings may be learner, steps, filters" in result.output
+
+
+def test_a_tested_run_is_not_replaced_by_its_curve():
+    run = "--recipe omniglot-5way-1shot-paper-vinyals --seed 1 --iterations 60000 --curve"
+    result = CliRunner().invoke(paper.main, run.split())
+    assert result.exit_code != 0 and "this run is tested" in result.output
 
 
 def test_variants_are_trained_as_the_best_try_was():

@@ -41,16 +41,11 @@ class Learner:
 
     def __init__(self, module: nn.Module, loss: Callable[..., Tensor]) -> None:
         kind = type(self).__name__
-        if not isinstance(module, nn.Module):
-            raise TypeError(
-                f"{kind}: module must be an nn.Module, got {checks.describe(module)}; for example "
-                "SineNetwork()"
-            )
-        self.module = module
+        self.module = checks.check_module(kind, "module", module, "for example SineNetwork()")
         self.loss = checks.check_callable(kind, "loss", loss, "for example torch's mse_loss")
-        kept = {id(parameter): name for name, parameter in module.named_parameters()}
-        every = module.named_parameters(remove_duplicate=False)
-        self._kept = {name: kept[id(parameter)] for name, parameter in every}  # of tied ones, one
+        first_names = {id(parameter): name for name, parameter in module.named_parameters()}
+        aliases = module.named_parameters(remove_duplicate=False)
+        self._first_names = {alias: first_names[id(parameter)] for alias, parameter in aliases}
         _refuse_running_statistics(self)
         for name, parameter in module.named_parameters():
             if isinstance(parameter, nn.parameter.UninitializedParameter):
@@ -158,8 +153,9 @@ class Learner:
         """
         module = self.module.get_submodule(part)
         if part:
-            own = {n: k for n, k in self._kept.items() if n.startswith(f"{part}.") and k in params}
-            params = {n.removeprefix(f"{part}."): params[kept] for n, kept in own.items()}
+            names = self._first_names.items()  # a tied parameter's own may be another part's
+            own = {a: n for a, n in names if a.startswith(f"{part}.") and n in params}
+            params = {alias.removeprefix(f"{part}."): params[name] for alias, name in own.items()}
         buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
         return functional_call(module, {**buffers, **params}, inputs)
 
@@ -198,7 +194,8 @@ class Learner:
 def _refuse_running_statistics(learner: Learner) -> None:
     for name, layer in learner.module.named_modules():
         # torchvision's FrozenBatchNorm2d has a mean that does not run, and no flag.
-        if hasattr(layer, "track_running_stats") and layer.running_mean is not None:
+        runs = hasattr(layer, "track_running_stats")
+        if runs and getattr(layer, "running_mean", None) is not None:
             kind = type(layer).__name__
             raise ValueError(
                 f"{type(learner).__name__}: {kind} '{name}' keeps running statistics, which would "

@@ -31,9 +31,7 @@ class RelationNetwork(PrototypicalNetwork):
         self, module: nn.Module, relation: nn.Module, loss: Callable[..., Tensor], *, ways: int
     ) -> None:
         for name, part in (("module", module), ("relation", relation)):
-            if not isinstance(part, nn.Module):
-                got = checks.describe(part)
-                raise TypeError(f"RelationNetwork: {name} must be an nn.Module, got {got}")
+            checks.check_module("RelationNetwork", name, part)
         pair = nn.ModuleDict({"embedding": module, "relation": relation})
         super().__init__(pair, loss, ways=ways)
 

@@ -60,10 +60,7 @@ class Bandits:
 
         Returns a TaskBatch of x `[tasks, games, pulls, 2 * arms]` and y `[tasks, games, arms]`.
         """
-        counts = {"tasks": tasks, "shots": shots, "queries": queries}
-        tasks, shots, queries = (
-            checks.check_int("Bandits", name, count, low=1) for name, count in counts.items()
-        )
+        tasks, shots, queries = checks.check_counts("Bandits", tasks, shots, queries)
         options = {"generator": generator, "device": self.device}
         chances = torch.rand(tasks, 1, self.arms, **options).expand(-1, shots + queries, -1)
         coins, noise = torch.rand(2, *chances.shape[:2], self.pulls, self.arms, **options)

@@ -97,12 +97,12 @@ def pad_tasks(tasks: Sequence[TaskBatch]) -> TaskBatch:
     def pad(tensors: Sequence[Tensor], fill: float | int) -> Tensor:
         return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=fill)
 
-    given = tasks
-    tasks = list(tasks) if isinstance(tasks, Iterable) and not isinstance(tasks, TaskBatch) else []
-    if not tasks or not all(isinstance(task, TaskBatch) for task in tasks):
-        got = checks.describe(given)
+    several = isinstance(tasks, Iterable) and not isinstance(tasks, TaskBatch)
+    singles = list(tasks) if several else []
+    if not singles or not all(isinstance(task, TaskBatch) for task in singles):
+        got = checks.describe(tasks)
         raise ValueError(f"pad_tasks: needs a list of tasks, got {got}; give [task, task, ...]")
-    support_x, support_y, query_x, query_y = zip(*tasks, strict=True)
+    support_x, support_y, query_x, query_y = zip(*singles, strict=True)
     return TaskBatch(
         pad(support_x, 0),
         pad(support_y, _mark(support_y[0])),

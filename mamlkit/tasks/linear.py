@@ -67,10 +67,7 @@ class LinearTasks:
         self, tasks: int, shots: int, queries: int, *, generator: Generator | None = None
     ) -> tuple[Tensor, ...]:
         """Draw only the random numbers of `sample`; `build` makes the tasks of them."""
-        counts = {"tasks": tasks, "shots": shots, "queries": queries}
-        tasks, shots, queries = (
-            checks.check_int("LinearTasks", name, count, low=1) for name, count in counts.items()
-        )
+        tasks, shots, queries = checks.check_counts("LinearTasks", tasks, shots, queries)
         options = {"generator": generator, "device": self.device}
         if self.weights is None:
             w = torch.randn(tasks, self.inputs, **options)
